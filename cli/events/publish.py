@@ -16,6 +16,7 @@ from streams.lines import arriving_lines, check_readable
 
 if TYPE_CHECKING:
     from cli.events.publish_lines import Published
+    from streams.sla.events import Event
 
 
 def publish(
@@ -36,10 +37,12 @@ def publish(
 
     Each line is checked before it is sent. An invalid line is reported with its number; nothing after it is sent. That
     includes events that are too old (publish history with --backfill) or in the future, by SLA_LATENESS_HORIZON and
-    SLA_MAX_FUTURE_SKEW.
+    SLA_MAX_FUTURE_SKEW. With --wait, incidents whose times are amended are read back, and those that end before they
+    begin are named.
 
     Exit code 1: workers rejected an event. Exit code 2: a line was invalid, or Kafka is not available.
     """
+    from cli.events.amended_times import AmendedTimes
     from cli.events.publish_lines import BadLine, publish_lines
     from streams.schema_registry.schema_source import writing_frame
     from streams.schema_registry.subjects import INPUT_TYPES
@@ -52,7 +55,12 @@ def publish(
     def report_invalid(bad: BadLine) -> None:
         typer.echo(f"{file}:{bad}", err=True)
 
-    names = references()
+    names, amended = references(), AmendedTimes()
+
+    def note(number: int, event: Event) -> None:
+        names.add(event, f"line {number}")
+        amended.add(number, event)
+
     clock, limits = SystemTimeSource(), settings.time_limits()
     with results_reader(settings, wait) as results:
         with counting("events published") as one:
@@ -65,7 +73,7 @@ def publish(
                 security=settings.aiokafka_security(),
                 framed=writing_frame(settings.schema_registry(), settings.topic_prefix, INPUT_TYPES),
                 on_line=one,
-                on_event=lambda number, event: names.add(event, f"line {number}"),
+                on_event=note,
                 on_bad=report_invalid,
                 check=lambda event: untimely(event, clock.now(), limits) if check_time else None,
             )
@@ -74,6 +82,9 @@ def publish(
         _print_summary(published, keep_going=keep_going)
         backfill = published.backfill
         found = report_results(results, published.ranges, settings, required=wait is True, backfill=backfill)
+    if amended and found.found is not None and not found.found.unread:
+        for warning in amended.in_states(settings):
+            typer.echo(f"warning: {warning}", err=True)
     if as_json:
         typer.echo(json.dumps(_as_object(published, found), ensure_ascii=False))
     if published.bad:

@@ -140,6 +140,20 @@ def test_results_of_input_and_retries(deployed: Callable[..., Result], now: int,
     ]
 
 
+def test_an_amendment_is_read_back(deployed: Callable[..., Result], now: int) -> None:
+    """What it says is right alone, and wrong with what the incident had."""
+    people = {"who": {"kind": "support", "id": "kim"}, "approver": {"kind": "support", "id": "lee"}, "reason": "r"}
+    at = [now - hours * HOUR for hours in (3, 2, 1)]
+    ended = event("incident.resolved", "inc-1", at[1], {"who": people["who"]})
+    late = event("incident.amended", "inc-1", at[2], {"started_at": format_rfc3339(at[2]), **people})
+    done = deployed("publish", "-", "--wait", stdin=lines(opened("inc-1", at[0]), ended, late))
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("warning: line 3: inc-1 ends before it begins now: restored_at ")
+    right = event("incident.amended", "inc-1", now, {"started_at": format_rfc3339(at[0]), **people}, id="a-2")
+    done = deployed("publish", "-", "--wait", stdin=lines(right))
+    assert (done.exit_code, done.stderr) == (0, "1 event published\n1 accepted, 0 rejected\n")
+
+
 def test_partitions_say_how_far_they_are(deployed: Callable[..., Result], now: int) -> None:
     assert deployed("publish", "-", "--wait", stdin=lines(opened("inc-1", now))).exit_code == 0
     # The statement of a month that was over when the contract arrived is due: the ledger asks for watermarks.
