@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## real incidents through a real Kafka become alerts and serv
 test: $(INSTALLED) ## all tests, four files at a time, each with the broker that it needs
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, documented settings, imports of tests
+check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, documented settings, imports of tests, conventions
 	@echo "check: lint";    $(BIN)/ruff check --quiet .
 	@echo "check: format";  $(BIN)/ruff format --check --quiet . || $(BIN)/ruff format --check .
 	@echo "check: types";   $(BIN)/mypy --no-error-summary
@@ -39,6 +39,8 @@ check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, docume
 	@echo "check: monitoring"; $(BIN)/python -m deploy.monitoring.generate --check
 	@echo "check: tests";   PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq > .venv/collected.log || \
 	  { tail -n 60 .venv/collected.log; exit 1; }
+	@echo "check: conventions"; PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q tests/architecture > .venv/conventions.log || \
+	  { tail -n 60 .venv/conventions.log; exit 1; }
 
 scan: $(INSTALLED) .venv/audit/.installed ## static analysis, secrets in the tree, licences, bill of materials (the tools come from the index once)
 	@deploy/audit/run

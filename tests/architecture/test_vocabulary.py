@@ -140,11 +140,21 @@ def parts(name: str) -> list[str]:
     return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
 
 
-def identifiers(path: Path) -> Iterator[Identifier]:
-    """Names of the module itself, its classes, functions, parameters, variables and attributes."""
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@cache
+def identifiers(path: Path) -> tuple[Identifier, ...]:
+    """Names of the module itself, its classes, functions, parameters, variables and attributes. Looking at all modules
+    takes seconds, and two tests do."""
+    return tuple(_identifiers(path))
+
+
+def _identifiers(path: Path) -> Iterator[Identifier]:
     yield Identifier(path.stem, path, 1)
-    module = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    for node in ast.walk(module):
+    for node in ast.walk(parsed(path)):
         match node:
             case ast.ClassDef(name=name):
                 yield Identifier(name, path, node.lineno, is_class=True)
@@ -197,7 +207,7 @@ SHARED_CLASSES: dict[str, str] = {}
 def test_a_public_class_name_is_in_one_package() -> None:
     packages: defaultdict[str, set[str]] = defaultdict(set)
     for path in MODULES:
-        for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 packages[node.name].add(str(path.parent.relative_to(ROOT)))
     shared = {name: sorted(where) for name, where in packages.items() if len(where) > 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +21,12 @@ ASK_AGAIN = {
     "tests/faults/readers.py",
 }
 FILES = [path for path in sorted((ROOT / "tests").rglob("*.py")) if "providers" not in path.parts]
+
+
+@cache
+def parsed(path: Path) -> ast.AST:
+    """Of a file: parsing all tests takes seconds."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def short_waits(tree: ast.AST) -> Iterator[tuple[int, float]]:
@@ -51,17 +58,14 @@ def test_waits_have_time_for_a_machine_under_load() -> None:
         f"{path.relative_to(ROOT)}:{line}": seconds
         for path in FILES
         if str(path.relative_to(ROOT)) not in ASK_AGAIN
-        for line, seconds in short_waits(ast.parse(path.read_text(encoding="utf-8")))
+        for line, seconds in short_waits(parsed(path))
     }
     assert found == {}, "use TIMEOUT_S, wait or until of tests/waiting.py"
 
 
 def test_no_assertion_is_about_the_time_that_something_took() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{line}"
-        for path in FILES
-        for line in asserted_times(ast.parse(path.read_text(encoding="utf-8")))
-    ]
+    asking = (path for path in FILES if any(clock in path.read_text(encoding="utf-8") for clock in CLOCKS))
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in asking for line in asserted_times(parsed(path))]
     assert found == [], "wait for the state, then assert what holds for ever after"
 
 
