@@ -70,6 +70,7 @@ def statuspage(
 
     options = ImportOptions(output, dry_run, keep_going, contracts or [], rows, as_json)
     options.check()
+    options.check_input(str(mapping))
     with one_line():
         sender = _statuspage_source(mapping, source)
         documents = [(str(file), _json_of(file)) for file in files]
@@ -105,6 +106,7 @@ def tickets_(
 
     options = ImportOptions(output, dry_run, keep_going, contracts or [], rows, as_json)
     options.check()
+    options.check_input(str(mapping))
     with one_line():
         try:
             meaning = load_import_mapping(mapping)

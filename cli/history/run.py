@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from cli.history.view import STANDARD_OUTPUT, RowsShown, print_warnings, write_events
+from cli.history.view import STANDARD_OUTPUT, LongRows, RowsShown, print_warnings, write_events
+from cli.support.console import safe
 from cli.support.counts import counted
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import settings_of
@@ -40,6 +40,12 @@ class ImportOptions(NamedTuple):
         if self.output not in (None, STANDARD_OUTPUT) and not Path(str(self.output)).absolute().parent.is_dir():
             wrong_use(f"--output: {self.output} can't be written: there is no such folder")
 
+    def check_input(self, file: str) -> None:
+        """Raises typer.Exit where the events would take the place of what they are made of."""
+        output = None if self.output in (None, STANDARD_OUTPUT) else Path(str(self.output))
+        if output is not None and output.exists() and Path(file).exists() and output.samefile(file):
+            wrong_use(f"--output: {self.output} is what is read; give it another name")
+
 
 def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions, *, updates: bool = True) -> None:
     """Show what the rows of files become and write their events. `updates`: whether the files can have updates.
@@ -57,11 +63,14 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
     def check(event: Event) -> Rejection | None:
         return untimely(event._replace(backfill=True), clock.now(), limits)
 
-    names = references()
+    names, lasting = references(), LongRows()
     for file in options.contracts:
         for event in _contract_events(file):
             names.add(event)
     wrong = 0
+    files = list(files)
+    for name in (*(file for file, _ in files), *options.contracts):
+        options.check_input(name)
     with EventStore() as store:
         for file, rows in files:
             shown = RowsShown(
@@ -70,11 +79,13 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
             before = store.count
             for row in imported(rows, store, check):
                 shown.add(row)
+                lasting.add(file, row)
                 for _, record in row.events:
                     names.add(record.event, f"{file}, {row.place}")
             shown.finish()
             typer.echo(shown.summary(store.count - before), err=True)
             wrong += shown.counts["wrong"]
+        print_warnings(lasting.warnings())
         if store.count and not updates:
             print_warnings(
                 ["the mapping has no `updates`: update clocks breach in this history, whatever support answered"]
@@ -93,6 +104,15 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
         raise typer.Exit(FOUND)
 
 
+def _json_of(file: str, number: int, line: str) -> object:
+    """The JSON of a line. Raises typer.Exit."""
+    from streams.serde.cloudevents_json import json_of
+    from streams.sla.events import Rejection
+
+    found = json_of(line)
+    return wrong_use(f"{safe(file)}:{number}: {found.message}") if isinstance(found, Rejection) else found
+
+
 def _contract_events(file: str) -> Iterator[Event]:
     """The contract facts of a file of events or of terms. Other events are skipped. Raises typer.Exit."""
     from connect.contract_import.file import read_rows
@@ -101,12 +121,12 @@ def _contract_events(file: str) -> Iterator[Event]:
 
     lines = list(read_lines(file))
     found: list[object] = []
-    if any('"specversion"' in line for line in lines[:1]):
-        found = [json.loads(line) for line in lines if '"contract.set"' in line]
+    if '"specversion"' in next((line for line in lines if line.strip()), ""):
+        found = [_json_of(file, number, line) for number, line in enumerate(lines, 1) if '"contract.set"' in line]
     else:
         rows, bad = read_rows(lines)
         if bad:
-            wrong_use(f"{file}:{bad[0].line}: {bad[0].problem}")
+            wrong_use(f"{safe(file)}:{bad[0].line}: {bad[0].problem}")
         found = [
             {
                 "specversion": "1.0",
@@ -122,5 +142,5 @@ def _contract_events(file: str) -> Iterator[Event]:
     for event in found:
         record = input_record_from_json(event)
         if isinstance(record, Rejection):
-            wrong_use(f"{file}: {record.message}")
+            wrong_use(f"{safe(file)}: {record.message}")
         yield record.event

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = "-"
 _LONGEST_KEY = 40
+_LONGEST_DAYS = 31
 
 
 class RowsShown:
     """Shows rows: a table of the first ones, every wrong one on standard error, and counts at the end."""
 
     def __init__(self, file: str, *, limit: int, as_json: bool, table: bool) -> None:
-        self.file = file
+        self.file = safe(file)
         self.counts: Counter[str] = Counter()
         self._limit = limit
         self._as_json = as_json
@@ -66,6 +67,26 @@ class RowsShown:
         return f"{self.file}: {total:,} row{'' if total == 1 else 's'}, {became}{rest}"
 
 
+class LongRows:
+    """Rows that last longer than an outage or maintenance does, as with a wrong year, which costs credits."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first = ""
+
+    def add(self, file: str, row: ImportedRow) -> None:
+        """Count a row that lasts too long."""
+        if row.outcome == "events" and row.days > _LONGEST_DAYS:
+            self._count += 1
+            self._first = self._first or f"{safe(file)}, {row.place} ({row.days:,} days)"
+
+    def warnings(self) -> Iterator[str]:
+        """How many there are, and the first."""
+        if self._count:
+            rows = "1 row lasts" if self._count == 1 else f"{self._count:,} rows last"
+            yield f"{rows} more than {_LONGEST_DAYS} days, the first is {self._first}: are the years right?"
+
+
 def write_events(store: EventStore, output: str) -> None:
     """To standard output, or to a file that is replaced at once, so nobody reads half of it."""
     if output == STANDARD_OUTPUT:
@@ -74,6 +95,10 @@ def write_events(store: EventStore, output: str) -> None:
             stream.write(line.encode() + b"\n")
         return
     target = Path(output)
+    if target.exists() and not target.is_file():
+        _write_to(target, store)
+        return
+    target = target.resolve()  # the file that a link names is replaced, not the link
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -84,6 +109,15 @@ def write_events(store: EventStore, output: str) -> None:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _write_to(target: Path, store: EventStore) -> None:
+    """To a pipe or a device, which a file must not take the place of."""
+    try:
+        with target.open("wb") as stream:
+            stream.writelines(line.encode() + b"\n" for line in store.lines())
+    except OSError as error:
+        wrong_use(f"--output: {target} can't be written: {error.strerror}")
 
 
 def _cells(row: ImportedRow) -> tuple[str, str, str, str]:

@@ -12,7 +12,8 @@ from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, R
 from streams.serde.cloudevents_json import format_line
 from streams.serde.input_records import InputRecord, input_record_from_json
 from streams.sla.events import Event as CheckedEvent
-from streams.sla.events import Rejection
+from streams.sla.events import MaintenanceScheduled, Opened, Rejection, Resolved
+from streams.sla.instants import DAY
 
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -37,6 +38,22 @@ class ImportedRow(NamedTuple):
     ignored: str = ""
     problems: tuple[str, ...] = ()
     repeats: str = ""
+
+    @property
+    def days(self) -> int:
+        """Whole days from the beginning of its outage or window to the latest end, 0 without one."""
+        begins: list[int] = []
+        ends: list[int] = []
+        for _, record in self.events:
+            match record.event.payload:
+                case Opened() as opened:
+                    begins.append(record.event.time if opened.started_at is None else opened.started_at)
+                case Resolved() as resolved:
+                    ends.append(record.event.time if resolved.restored_at is None else resolved.restored_at)
+                case MaintenanceScheduled() as window:
+                    begins.append(window.start)
+                    ends.append(window.end)
+        return max(0, max(ends) - min(begins)) // DAY if begins and ends else 0
 
     @property
     def outcome(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,71 @@ def test_a_file_that_is_no_page_is_named() -> None:
     shown = run("statuspage", good, other, *STATUSPAGE)
     assert shown.exit_code == 2
     assert f"{other}: expected `incidents` or `scheduled_maintenances`; the object has component" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"specversion":"1.0", "type":"contract.set"\n', "contracts:1: not JSON: "),
+        ("\n" + '{"specversion":"1.0", "type":"contract.set"\n', "contracts:2: not JSON: "),
+        ('{"specversion":"1.0","a":' + "[" * 100_000 + '"contract.set"\n', "contracts:1: not JSON of an event: nested"),
+        ('{"specversion":"1.0","type":"contract.set","type":"contract.set"}\n', "contracts:1: not JSON of an event: "),
+        ('{"specversion":"1.0","type":"contract.set","data":[]}\n', "contracts: "),
+    ],
+)
+def test_a_file_of_contracts_that_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "contracts"
+    file.write_text(text, encoding="utf-8")
+    done = run("tickets", *ZENDESK, "--contracts", str(file))
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert problem in done.stderr
+
+
+@pytest.mark.parametrize("place", ["file", "mapping", "contracts"])
+def test_what_is_read_is_not_overwritten(tmp_path: Path, place: str) -> None:
+    read = {"file": ZENDESK[0], "mapping": ZENDESK[2], "contracts": CONTRACTS}
+    copy = tmp_path / "copy"
+    copy.write_bytes(before := Path(read[place]).read_bytes())
+    read[place] = str(copy)
+    link = tmp_path / "link"
+    link.symlink_to(copy)
+    words = ("tickets", read["file"], "--mapping", read["mapping"], "--contracts", read["contracts"])
+    for output in (copy, link):
+        done = run(*words, "--output", str(output))
+        assert (done.exit_code, copy.read_bytes()) == (2, before)
+        assert "is what is read; give it another name" in done.stderr
+
+
+def test_a_pipe_is_written_to_and_the_file_of_a_link_replaced(tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(target)
+    assert run("tickets", *ZENDESK, "--output", str(link)).exit_code == 0
+    assert link.is_symlink()
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # what is written fits into the pipe
+    try:
+        assert run("tickets", *ZENDESK, "--output", str(pipe)).exit_code == 0
+        assert os.read(reader, 65_536) == target.read_bytes()
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_row_that_lasts_too_long_is_told(tmp_path: Path) -> None:
+    first, *_ = (DATA / "zendesk.json").read_text(encoding="utf-8").splitlines()
+    ticket = json.loads(first)
+    ticket["created_at"] = "2016-04-10T08:00:00Z"
+    file = tmp_path / "export.json"
+    file.write_text(f"{json.dumps(ticket)}\n", encoding="utf-8")
+    told = run("tickets", str(file), *ZENDESK[1:], "--contracts", CONTRACTS)
+    assert told.exit_code == 0, told.output
+    assert f"warning: 1 row lasts more than 31 days, the first is {file}, line 1 (3,652 days)" in told.stderr
+    assert "31 days" not in run("tickets", *ZENDESK, "--contracts", CONTRACTS).stderr
+
+
+def test_a_file_whose_name_is_no_text_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"\xff.json")
+    file.write_bytes(Path(ZENDESK[0]).read_bytes())
+    done = run("tickets", str(file), *ZENDESK[1:], "--json")
+    assert done.exit_code == 0, done.output
+    assert all("\N{REPLACEMENT CHARACTER}.json" in json.loads(line)["file"] for line in done.stdout.splitlines())
