@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import typer
+
 from cli.support.progress import counting
 from connect.kafka_io.reader import read_topics
 from streams.schema_registry.schema_source import reading_codec
@@ -31,17 +33,23 @@ def tenant_months(settings: Settings, tenant: str | None = None, month: str | No
     """The months of all tenants, or of one, by tenant and month. Raises BrokerProblem."""
     decode = reading_codec(settings.schema_registry()).decode
     found: dict[bytes, Fields] = {}
+    undecodable: set[bytes] = set()
     topic = f"{settings.topic_prefix}.tenant-months"
     with counting("months read") as one:
         for record in read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()):
             one()
             if record.key is None:
                 continue
+            undecodable.discard(record.key)
             decoded = None if record.value is None else decode(record.value, len(record.value))
             if decoded is None or isinstance(decoded, Rejection):
-                found.pop(record.key, None)  # no longer retained
+                found.pop(record.key, None)  # no longer retained, or not known as it is now
+                if decoded is not None:
+                    undecodable.add(record.key)
             elif tenant in {None, decoded[1]["tenant_id"]} and month in {None, decoded[1]["month"]}:
                 found[record.key] = decoded[1]
+    if undecodable:
+        typer.echo(f"left out: {len(undecodable):,} months whose latest statement could not be decoded", err=True)
     made = [_month(fields) for fields in found.values()]
     return sorted(made, key=lambda each: (each.terms.tenant, each.terms.month))
 

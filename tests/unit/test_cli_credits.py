@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from connect.kafka_io.reader import TopicRecord
 from streams.sla.instants import DAY
 from streams.time_source import SystemTimeSource
 
@@ -44,3 +45,17 @@ def test_only_what_a_claim_of_now_would_issue_is_listed(monkeypatch: pytest.Monk
     assert listed("--status", "final") == ["open"]
     claims |= {("open", MONTH): object(), ("corrected", MONTH): object()}
     assert listed() == []
+
+
+def test_a_month_that_cannot_be_decoded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(key: bytes, value: bytes | None) -> TopicRecord:
+        return TopicRecord("sla.tenant-months", 0, 0, 0, key, value, [])
+
+    keys = [(b"a", b"bad"), (b"b", b"bad"), (b"b", None), (b"c", None), (b"d", b"bad"), (b"d", b"worse")]
+    monkeypatch.setattr("cli.credits.months.read_topics", lambda *_: [record(*each) for each in keys])
+    ended = CliRunner().invoke(app, ["credits", "list"])
+    assert ended.exit_code == 0, ended.output
+    assert ended.stderr.splitlines() == [
+        "left out: 2 months whose latest statement could not be decoded",
+        "there are no such months",
+    ]
