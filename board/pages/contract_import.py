@@ -37,6 +37,8 @@ ADDRESS = "/contracts/import"
 _ACTION = ACTIONS["import-contracts"]
 #: Tenants whose changes are shown; the others are counted.
 _MOST_TENANTS = 200
+#: Lines whose changes are shown, of all these tenants together; the others are counted.
+_MOST_LINES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,15 @@ class TenantChanges:
 
 @dataclass(frozen=True, slots=True)
 class DifferenceView:
-    """What an import changes: the first tenants, the number of the others, and whole numbers; `unchanged` counts lines.
+    """What an import changes: the first tenants, the number of the others and of lines of the first ones that are not
+    shown, and whole numbers; `unchanged` counts lines.
     `same_tenants` are the first of those of which nothing changes. `not_in_file` is None for people who are limited to
     tenants."""
 
     digest: str
     tenants: tuple[TenantChanges, ...]
     more_tenants: int
+    more_lines: int
     added: int
     changed: int
     unchanged: int
@@ -172,13 +176,17 @@ def _difference_view(
     plans = context.policies.by_name.keys()
     by_tenant = [(name, list(changes)) for name, changes in groupby(found.changes, key=lambda each: each.row.tenant)]
     new = {name for name, changes in by_tenant if any(each.kind == "new tenant" for each in changes)}
+    shown, left, more_lines = list[TenantChanges](), _MOST_LINES, 0
+    for name, changes in by_tenant[:_MOST_TENANTS]:
+        lines = tuple(_line_change(each, plans, phrases) for each in changes[:left])
+        shown.append(TenantChanges(name, lines))
+        left -= len(lines)
+        more_lines += len(changes) - len(lines)
     return DifferenceView(
         digest_of(found),
-        tuple(
-            TenantChanges(name, tuple(_line_change(each, plans, phrases) for each in changes))
-            for name, changes in by_tenant[:_MOST_TENANTS]
-        ),
+        tuple(shown),
         max(0, len(by_tenant) - _MOST_TENANTS),
+        more_lines,
         len(new),
         len(by_tenant) - len(new),
         found.unchanged,

@@ -30,6 +30,7 @@ class ImportPhrases:
     notes: Annotated[Texts, ("zone_stays", "currency_stays", "currency_unknown", "erased")]
     unknown_plan: str
     more_tenants: str
+    more_lines: str
     problems_title: str
     nothing_given: str
     not_utf8: str

@@ -81,16 +81,19 @@ def difference(
         history = ContractHistory()
         for contract in known.contracts.get(tenant, ()):
             history.add(contract)
+        # Of one `valid_from` the last in the order of precedence counts, which is the order of a history.
+        counting = {contract.valid_from: contract for contract in history}
         at = now
         for row in asked:
-            standing = _standing(history, row.terms.valid_from)
+            standing = counting.get(row.terms.valid_from)
             if standing is not None and terms_of(standing) == row.terms:
                 unchanged += 1
                 continue
             # A correction must be later than the fact it corrects, also when that came from a clock that is ahead.
             at = at if standing is None else max(at, standing.time + 1)
             change = _change(row, history, standing, source, at, erased=tenant in known.erased)
-            history.add(Contract.of(checked_record(change.event).event, _NOWHERE))
+            counting[row.terms.valid_from] = contract = Contract.of(checked_record(change.event).event, _NOWHERE)
+            history.add(contract)
             changes.append(change)
             at += 1
     in_file = known.contracts.keys() & {row.tenant for row in rows}
@@ -116,12 +119,6 @@ def terms_of(contract: Contract) -> ContractSet:
 def fact_id(*parts: object) -> str:
     """UUIDv5 of a fact's content."""
     return str(uuid.uuid5(NAMESPACE, json.dumps(parts)))
-
-
-def _standing(history: ContractHistory, valid_from: int) -> Contract | None:
-    """The fact that counts among those of one `valid_from`: the last in the order of precedence."""
-    found = [contract for contract in history if contract.valid_from == valid_from]
-    return found[-1] if found else None
 
 
 def _change(

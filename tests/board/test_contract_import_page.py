@@ -147,3 +147,23 @@ def test_who_may_not_import_is_refused(board: ActingBoard) -> None:
     assert own.status_code == 200
     assert "Tenants that it does not name" not in shown(own.text)
     assert board.publisher.events == []
+
+
+def test_many_lines_of_one_tenant_are_counted_and_all_published(board: ActingBoard) -> None:
+    bill = signed_in(board, "bill", Role.BILLING)
+    days = [
+        f"{year}-{month:02}-{day:02}" for year in range(2030, 2035) for month in range(1, 13) for day in range(1, 21)
+    ]
+    text = "\n".join(
+        (HEAD, *(f"acme,{day}T00:00:00Z,scalr-emergency,{index},USD,yes" for index, day in enumerate(days)))
+    )
+    seen = send(bill, {**fields_of(bill.get(PAGE).text), "preview": "1"}, text.encode())
+    assert seen.status_code == 200
+    assert seen.text.count('<th scope="row">acme</th>') == 1_000
+    assert "Lines of these tenants that are not shown: 200. Publishing includes them." in shown(seen.text)
+    assert "表示していないこれらのテナントの行: 200。" in shown(
+        send(bill, {**fields_of(bill.get(f"{PAGE}?lang=ja").text), "preview": "1"}, text.encode()).text
+    )
+    done = send(bill, fields_of(seen.text) | {"terms": text})
+    assert done.status_code == 200, shown(done.text)
+    assert len(board.publisher.events) == 1_200
