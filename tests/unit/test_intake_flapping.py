@@ -158,3 +158,37 @@ def test_a_reopening_shares_no_id_with_those_of_earlier_versions() -> None:
     assert f"{SUBJECT}-reopened-20261126T033000Z" not in names
     assert f"{SUBJECT}-reopened-as-of-20261126T033000Z" in names
     assert f"{SUBJECT}-resolved-20261126T033000Z" in names
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_it_does_not_matter_which_of_two_intakes_gets_which_report(data: st.DataObject) -> None:
+    """Their clocks are up to a minute off, reports come up to five minutes late, some of them twice and to both; an
+    intake that begins again knows as much as before, nothing."""
+    start = parse_rfc3339("2026-11-26T03:00:00Z")
+    template = json.loads((DATA / "resolved-0330.json").read_text(encoding="utf-8"))
+    clocks = [data.draw(st.integers(-60, 60)) * SECOND for _ in range(2)]
+    arrived: list[tuple[int, list[Line]]] = []
+    ends: list[int] = []
+
+    def reported(at: int, end: int = 0) -> None:
+        for _ in range(data.draw(st.integers(1, 2))):
+            late, clock = data.draw(st.integers(0, 300)) * SECOND, clocks[data.draw(st.integers(0, 1))]
+            template["alerts"][0]["endsAt"] = format_rfc3339(end)
+            body = json.dumps(template).encode()
+            received = at + late + clock
+            arrived.append((at + late, published(body, received) if end else events("firing", received)))
+
+    at = start + 30 * SECOND
+    reported(at)
+    for number in range(data.draw(st.integers(1, 4))):
+        if number:  # it fires again, and Alertmanager repeats that
+            at += data.draw(st.integers(60, 20_000)) * SECOND
+            reported(at)
+            at += data.draw(st.integers(25 * 60, 10_000)) * SECOND + (HOUR if at - start > DAY - 3 * HOUR else 0)
+            reported(at)
+        at += data.draw(st.integers(60, 70_000)) * SECOND
+        ends.append(max(at - data.draw(st.integers(0, 300)) * SECOND, start + SECOND))
+        reported(at, ends[-1])
+    lines = [line for _, found in sorted(arrived, key=lambda each: each[0]) for line in found]
+    assert outcome(lines)[0] == [["2026-11-26T03:00:00Z", format_rfc3339(max(ends))]]
