@@ -34,6 +34,7 @@ class PolicyPagePhrases:
             "credits",
             "change",
             "month",
+            "guarantee",
             "before",
             "after",
             "state",
@@ -97,6 +98,7 @@ class PolicyPagePhrases:
     several: str
     tenants_title: str
     months_title: str
+    guarantee_words: Annotated[Texts, ("met", "missed")]
     open_month: str
     closed_month: str
     gained_title: str

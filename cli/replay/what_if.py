@@ -46,8 +46,9 @@ def what_if(
     """Show, per tenant, which breaches and credits recorded events have under one policy but not under the other.
 
     Each policy is applied to the contracts on either plan and to platform-wide incidents. Breaches are those that are
-    not retracted at the end; credits are those of each month by then, claimed or not, months that are still open
-    included. --from-topics reads the input topics up to their current end, which gives the same result as the lines of
+    not retracted at the end; credits are those of each month by then, claimed or not: of a closed month as its latest
+    statement has it, of an open one as it stands. Months whose guarantee is met under one policy alone are named.
+    --from-topics reads the input topics up to their current end, which gives the same result as the lines of
     `sla tail --json`.
     """
     from cli.kafka_io.topic_history import history_of

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 from zlib import crc32
 
-from streams.replay.history import InputLine, RejectedLine, Replay, Step, apply_to_incidents
+from streams.replay.history import InputLine, RejectedLine, Replay, Step, TimeAdvance, apply_to_incidents
+from streams.replay.what_if_statements import ContractLine, ImpactChange, Moment, TimeAdvances
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.decisions import Rejected
@@ -45,11 +46,11 @@ class PartialComparison:
     lost: list[StandingBreach] = field(default_factory=list)
     standing: tuple[Counter[str], Counter[str]] = field(default_factory=lambda: (Counter(), Counter()))
     total: tuple[int, int] = (0, 0)
-    impacts: list[ImpactCopy] = field(default_factory=list)
-    contracts: list[InputLine] = field(default_factory=list)
+    impacts: list[ImpactChange] = field(default_factory=list)
+    contracts: list[ContractLine] = field(default_factory=list)
     lines: int = 0
     rejected: int = 0
-    clock: int = 0
+    end: TimeAdvance = field(default_factory=lambda: TimeAdvance(0, backfill_idle=True))
 
 
 class ReplayedIncidents:
@@ -60,8 +61,10 @@ class ReplayedIncidents:
         self.breaches: dict[str, StandingBreach] = {}
         self.impacts: dict[str, ImpactCopy] = {}
 
-    def take(self, decision: Decision) -> None:
-        """Fold the outputs of a decision."""
+    def take(self, decision: Decision) -> tuple[ImpactCopy, bool] | None:
+        """Fold the outputs of a decision, which is about one incident. Returns its impact list where that changed, and
+        whether the incident is history being loaded."""
+        changed = None
         for output in outputs_of(decision):
             data = output.data
             if output.type == "sla.breached":
@@ -77,7 +80,9 @@ class ReplayedIncidents:
             elif output.type == "sla.breach_retracted":
                 self.breaches.pop(cast(str, data["breach_id"]), None)
             elif output.type == "impact.changed":
-                self.impacts[output.subject] = impact_copy(output.data)._replace(evidence=())
+                copy = self.impacts[output.subject] = impact_copy(output.data)._replace(evidence=())
+                changed = copy, output.backfill
+        return changed
 
     def by_clock(self) -> dict[tuple[str, str, int], StandingBreach]:
         """The standing breaches by incident, metric and instance. Tenants that have been erased since go by their
@@ -104,12 +109,17 @@ class PolicyComparer:
         self._contracts = Recomputation(old, time_limits)
         self._replay = Replay(time_limits, backfill=backfill, until=until, reads=self._in_part)
         self._part, self._parts = part, parts
+        self._advances = TimeAdvances()
+        self._number = 0
         self._result = PartialComparison()
 
     def read(self, number: int, line: str) -> None:
         """Apply one line, numbered from 1; every part receives all lines, because each advances the clock."""
         self._result.lines += bool(line.strip())
+        self._number = number
         for step in self._replay.steps(number, line):
+            if isinstance(step, TimeAdvance):
+                self._advances.add(step)
             if isinstance(step, RejectedLine):
                 self._result.rejected += self._in_part(step.subject)
             elif not isinstance(step, InputLine) or step.event.type in INCIDENT_RANK or self._take_contract(step):
@@ -125,9 +135,7 @@ class PolicyComparer:
         for standing, breaches in zip(result.standing, (old, new), strict=True):
             standing.update(tenant for breach in breaches.values() for tenant in breach.tenants)
         result.total = len(old), len(new)
-        # Impacts are facts that no policy decides on (R21): those of one side are those of both.
-        result.impacts = list(self._sides[0].impacts.values())
-        result.clock = advance.before
+        result.end = advance
         return result
 
     def _in_part(self, subject: str | None) -> bool:
@@ -138,13 +146,19 @@ class PolicyComparer:
         """Whether a contract or maintenance event is accepted."""
         accepted = self._contracts.add(step.event, step.arrival, step.position)
         if accepted:
-            self._result.contracts.append(step)
+            self._result.contracts.append(ContractLine(self._moment(), step))
         return accepted
+
+    def _moment(self) -> Moment:
+        return Moment(self._number, self._advances.take(), self._replay.clock)
 
     def _apply(self, step: Step) -> None:
         rejected = False
         for index, side in enumerate(self._sides):
             for decision in apply_to_incidents(side.store, step):
-                side.take(decision)
+                changed = side.take(decision)
                 rejected |= index == 0 and isinstance(decision, Rejected)
+                # Impacts are facts that no policy decides on (R21): those of one side are those of both.
+                if changed is not None and index == 0:
+                    self._result.impacts.append(ImpactChange(self._moment(), *changed))
         self._result.rejected += rejected

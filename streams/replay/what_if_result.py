@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import merge
 from typing import NamedTuple
 
 from streams.replay.what_if import PLATFORM, PartialComparison, StandingBreach
+from streams.replay.what_if_statements import latest_statements
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.instants import Month
@@ -30,7 +32,8 @@ def replacing(deployment: Sequence[Policy], versions: Sequence[Policy], names: s
 
 
 class MonthChange(NamedTuple):
-    """A tenant-month whose credit differs, in minor units. Not `final`: the month was not closed at the end."""
+    """A tenant-month whose credit (in minor units) or guarantee differs. Not `final`: the month was not closed at the
+    end."""
 
     tenant: str
     month: Month
@@ -38,6 +41,8 @@ class MonthChange(NamedTuple):
     old: int
     new: int
     final: bool
+    guarantee_met_old: bool
+    guarantee_met_new: bool
 
 
 class CreditSum(NamedTuple):
@@ -49,7 +54,8 @@ class CreditSum(NamedTuple):
 
 
 class ComparedTenant(NamedTuple):
-    """What differs for a tenant, or in total (breaches of several tenants' incidents counted once there)."""
+    """What differs for a tenant, or in total (breaches of several tenants' incidents counted once there). `missed_…`
+    are the months in which the guarantee is missed, `guarantees` those in which that differs."""
 
     tenant: str
     old: int
@@ -57,10 +63,14 @@ class ComparedTenant(NamedTuple):
     gained: int
     lost: int
     credits: tuple[CreditSum, ...]
+    missed_old: int = 0
+    missed_new: int = 0
+    guarantees: int = 0
 
     @property
     def differs(self) -> bool:
-        return bool(self.gained or self.lost or any(one.old != one.new for one in self.credits))
+        changed = self.gained or self.lost or self.guarantees
+        return bool(changed or any(one.old != one.new for one in self.credits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +86,41 @@ class Comparison:
     rejected: int
 
 
-Months = dict[tuple[str, Month], tuple[int, str, bool]]
+class MonthCredit(NamedTuple):
+    """What one side has of a tenant-month: its credit in minor units, and whether it is closed (`final`)."""
+
+    credit: int
+    currency: str
+    final: bool
+    guarantee_met: bool
+
+
+Months = dict[tuple[str, Month], MonthCredit]
 
 
 def credits_of(parts: Sequence[PartialComparison], policies: Policies, time_limits: TimeLimits) -> Months:
-    """Each tenant-month at the end of the history: credit in minor units, currency, and whether it is closed."""
+    """Each tenant-month at the end of the history: a closed one as its latest statement has it, an open one as of
+    then."""
     recomputation = Recomputation(policies, time_limits)
-    for line in parts[0].contracts:
+    contracts, advance = parts[0].contracts, parts[0].end
+    for _, line in contracts:
         recomputation.add(line.event, line.arrival, line.position)
-    for part in parts:
-        for copy in part.impacts:
-            recomputation.put_impacts(recomputation.erasures.impacts(copy))
-    end = parts[0].clock
+    impacts = list(merge(*(part.impacts for part in parts), key=lambda change: change.moment.number))
+    for copy in {change.copy.incident_id: change.copy for change in impacts}.values():
+        recomputation.put_impacts(recomputation.erasures.impacts(copy))
+    end = advance.before
+    stated = latest_statements(contracts, impacts, policies, time_limits, advance)
     found: Months = {}
     for tenant in recomputation.tenants():
         for month in recomputation.months(tenant, end):
             recomputed = recomputation.compute_month(tenant, month, end)
             assert recomputed is not None
             result = recomputed.result
-            found[tenant, month] = result.credit, result.currency, recomputed.final_at < end
+            final, latest = recomputed.final_at < end, stated.get((tenant, month))
+            credit, met = result.credit, result.guarantee_met
+            if latest is not None:
+                final, credit, met = True, latest.credit, latest.guarantee_met
+            found[tenant, month] = MonthCredit(credit, result.currency, final, met)
     return found
 
 
@@ -105,14 +131,22 @@ def compare(parts: Sequence[PartialComparison], old: Months, new: Months) -> Com
     sums: dict[str, dict[str, list[int]]] = {}
     totals: dict[str, list[int]] = {}
     changes = []
+    guarantees: dict[str, list[int]] = {}
+    all_guarantees = [0, 0, 0]
     # The calendar months of a side are those of the contracts; only what a policy makes of them differs.
     for key in sorted(old.keys() | new.keys()):
-        (before, currency, final), (after, _, _) = old[key], new[key]
+        was, now = old[key], new[key]
+        currency, differs = was.currency, was.guarantee_met != now.guarantee_met
         for amounts in (sums.setdefault(key[0], {}).setdefault(currency, [0, 0]), totals.setdefault(currency, [0, 0])):
-            amounts[0] += before
-            amounts[1] += after
-        if before != after:
-            changes.append(MonthChange(*key, currency, before, after, final))
+            amounts[0] += was.credit
+            amounts[1] += now.credit
+        for counts in (guarantees.setdefault(key[0], [0, 0, 0]), all_guarantees):
+            counts[0] += not was.guarantee_met
+            counts[1] += not now.guarantee_met
+            counts[2] += differs
+        if differs or was.credit != now.credit:
+            both = was.guarantee_met, now.guarantee_met
+            changes.append(MonthChange(*key, currency, was.credit, now.credit, was.final, *both))
     standing = (
         sum((part.standing[0] for part in parts), Counter()),
         sum((part.standing[1] for part in parts), Counter()),
@@ -121,11 +155,15 @@ def compare(parts: Sequence[PartialComparison], old: Months, new: Months) -> Com
     less = Counter(tenant for breach in lost for tenant in breach.tenants)
     tenants = sorted(sums.keys() | standing[0].keys() | standing[1].keys(), key=lambda name: (name == PLATFORM, name))
     rows = [
-        ComparedTenant(name, standing[0][name], standing[1][name], more[name], less[name], _sums(sums.get(name, {})))
+        ComparedTenant(
+            *(name, standing[0][name], standing[1][name], more[name], less[name]),
+            _sums(sums.get(name, {})),
+            *guarantees.get(name, ()),
+        )
         for name in tenants
     ]
     before, after = (sum(part.total[side] for part in parts) for side in (0, 1))
-    total = ComparedTenant("total", before, after, len(gained), len(lost), _sums(totals))
+    total = ComparedTenant("total", before, after, len(gained), len(lost), _sums(totals), *all_guarantees)
     rejected = sum(part.rejected for part in parts)
     return Comparison(rows, total, gained, lost, changes, parts[0].lines, rejected)
 

@@ -96,7 +96,7 @@ def test_breaches_and_credits_that_differ_are_named() -> None:
         ("inc-2", "update", 1),
     ]
     assert found.lost == []
-    assert found.months == [MonthChange("acme", "2026-03", "USD", 0, 10_000, True)]
+    assert found.months == [MonthChange("acme", "2026-03", "USD", 0, 10_000, True, False, False)]
     rows = {row.tenant: row for row in found.rows}
     assert [row.tenant for row in found.rows] == ["acme", "globe", PLATFORM]
     assert rows["acme"][1:5] == (0, 2, 2, 0)
@@ -105,6 +105,29 @@ def test_breaches_and_credits_that_differ_are_named() -> None:
     assert not rows["globe"].differs
     assert found.total[1:5] == (1, 4, 3, 0)
     assert found.total.credits == (("EUR", 0, 0), ("USD", 0, 10_000))
+
+
+def test_a_guarantee_that_is_missed_or_met_is_named_without_a_credit(tmp_path: Path) -> None:
+    lines = texts([*STORY[:2], opened("10:00", tenants=["acme"]), responded("10:10"), resolved("11:00")])
+    text = SHIPPED.read_text(encoding="utf-8").replace('version: "1"', 'version: "2"')
+    file = tmp_path / "candidate.yaml"
+    file.write_text(text.replace('guarantee: {percent: "99.9"}', 'guarantee: {percent: "99.5"}'), encoding="utf-8")
+    assert "99.5" in file.read_text(encoding="utf-8")
+    args = ["-", "--policy", str(file), "--until", END]
+    table = call(*args, stdin="\n".join(lines))
+    assert "guarantee now met: 1 month\n  acme 2026-03\n" in table.stdout, table.stdout + table.stderr
+    assert "1 → 0" in table.stdout
+    told = json.loads(call(*args, "--format", "json", stdin="\n".join(lines)).stdout)
+    month = {"tenant": "acme", "month": "2026-03", "currency": "USD", "old": 0, "new": 0, "final": True}
+    assert told["months"] == [{**month, "guarantee_met_old": False, "guarantee_met_new": True}]
+    assert told["tenants"][0]["guarantee_missed"] == {"old": 1, "new": 0}
+    rows = list(csv.DictReader(io.StringIO(call(*args, "--format", "csv", stdin="\n".join(lines)).stdout)))
+    month_row = next(row for row in rows if row["row"] == "month")
+    assert (month_row["guarantee_met_old"], month_row["guarantee_met_new"]) == ("false", "true")
+    back = json.loads(
+        call("-", "--policy", "scalr-emergency", "--against", file, "--json", stdin="\n".join(lines)).stdout
+    )
+    assert back["months"][0]["guarantee_met_new"] is False
 
 
 def test_the_other_way_round_what_was_gained_is_lost() -> None:
