@@ -379,6 +379,25 @@ def test_a_credit_without_its_statement_is_not_checked(verify: Verify) -> None:
     assert "1 verified, 0 differ" in result.stdout
 
 
+@pytest.mark.parametrize("without", ["the later ones", "its own"])
+def test_a_credit_of_a_revision_that_the_file_lacks_is_not_checked(verify: Verify, without: str) -> None:
+    lines = [
+        *STORY,
+        claimed("2026-04-01T00:00:00Z", "2026-03", id="k"),
+        amended("2026-04-10T00:00:00Z", of="inc", restored="2026-03-13T00:00:00Z", id="late"),
+        amended("2026-04-12T00:00:00Z", of="inc", restored="2026-03-14T00:00:00Z", id="later"),
+    ]
+    told = [one for one in run(*lines, until="2026-04-20T00:00:00Z") if one["data"].get("month") == "2026-03"]
+    credit = [one for one in told if one["type"] == "credit.issued"][1]
+    revision = credit["data"]["statement_revision"]
+    lacking = {revision} if without == "its own" else set(range(revision, 99))
+    given = [one for one in told if one["type"] == "credit.statement" and one["data"]["revision"] not in lacking]
+    assert max(one["data"]["revision"] for one in given) > revision or without != "its own"
+    for result in (verify.run([*given, credit], lines), verify.run([*given, credit])):
+        assert result.exit_code == 0, result.stdout
+        assert f"not checked: the file has no revision {revision} of that month" in result.stdout
+
+
 def test_the_summary_counts_other_lines(verify: Verify) -> None:
     result = verify.run(run(*STORY, until="2026-04-20T00:00:00Z"))
     assert result.exit_code == 0
