@@ -14,7 +14,6 @@ from agents.egress import Egress
 from streams.log_damper import CrashLog, LogDamper
 from streams.runtime.processor import Effects
 from streams.serde.codec import Fields
-from streams.sla.events import Output
 from streams.sla.incidents.incident_store import IncidentStore
 from streams.sla.incidents.present_state import TYPE
 from streams.sla.instants import SECOND, format_rfc3339
@@ -79,20 +78,20 @@ class IncidentStateWriter:
         if state is None:
             self._egress.delete(topic, incident_id, incident_id, effects)
         else:
-            self._report_times(state)
+            self._report_times(incident_id)
             self._egress.publish(state, topic, effects)
 
-    def _report_times(self, state: Output) -> None:
+    def _report_times(self, incident_id: str) -> None:
         """An incident that ends before it begins has no downtime (R21): its sender made a mistake that costs a credit,
         or the amendment that corrects it is still to come."""
-        started, restored = cast(int, state.data["started_at"]), cast("int | None", state.data["restored_at"])
-        if restored is None or restored >= started:
+        times = self._store.contradictory_times(incident_id)
+        if times is None:
             return
         self._context.count.contradictory_times()
         left_out = self._damper.admit("", time.monotonic())
         if left_out is not None:
-            times = {"started_at": format_rfc3339(started), "restored_at": format_rfc3339(restored)}
-            self._logger.warning("ends_before_it_begins", incident=state.subject, left_out=left_out, **times)
+            logged = dict(zip(("started_at", "restored_at"), map(format_rfc3339, times), strict=True))
+            self._logger.warning("ends_before_it_begins", incident=incident_id, left_out=left_out, **logged)
 
     # -- incidents of versions before --------------------------------------------------------------------------------
 

@@ -8,7 +8,21 @@ from typing import Any
 import pytest
 import structlog
 from agent_harness import INCIDENTS, LEDGER, Cluster, play, ready_of
-from story import claimed, contract, erased, micros, opened, policies, resolved, responded, texts, updated
+from story import (
+    Line,
+    amended,
+    claimed,
+    contract,
+    erased,
+    micros,
+    opened,
+    policies,
+    reopened,
+    resolved,
+    responded,
+    texts,
+    updated,
+)
 
 from agents.incident_states import PROGRESS
 from streams.metrics import REGISTRY
@@ -277,3 +291,39 @@ def test_r21_an_incident_that_ends_before_it_begins_is_counted_and_logged() -> N
         "2026-03-02T09:30:00Z",
         "2026-03-02T09:00:00Z",
     )
+
+
+EARLY = resolved("09:30")
+
+
+@pytest.mark.parametrize(
+    ("lines", "end"),
+    [
+        ([opened("10:00"), EARLY], "2026-03-02T09:30:00Z"),
+        ([EARLY, opened("10:00")], "2026-03-02T09:30:00Z"),
+        ([opened("10:00", started="09:00"), EARLY], None),
+        ([opened("10:00"), resolved("09:30", restored="10:00")], None),
+        ([opened("10:00"), EARLY, amended("10:30", restored="10:20")], None),
+        ([opened("10:00"), EARLY, amended("10:30", started="09:00")], None),
+        ([opened("10:00"), EARLY, reopened("10:30")], None),
+    ],
+    ids=[
+        "early",
+        "before its opening",
+        "begun before",
+        "end given",
+        "end amended",
+        "start amended",
+        "reopened",
+    ],
+)
+def test_r21_a_resolution_whose_own_time_is_early_is_counted_and_logged(lines: list[Line], end: str | None) -> None:
+    """Its end is shown as that of the opening (R2), as before."""
+    cluster = Cluster(policies())
+    with structlog.testing.capture_logs() as logs:
+        for number, line in enumerate(lines):
+            before = REGISTRY.get_sample_value("sla_contradictory_times_total") or 0.0
+            cluster.publish(line | {"id": f"e{number}"}, START + number * MINUTE)
+    assert REGISTRY.get_sample_value("sla_contradictory_times_total") == before + (end is not None)
+    found = [(each["started_at"], each["restored_at"]) for each in logs if each["event"] == "ends_before_it_begins"]
+    assert found[:1] == ([] if end is None and len(lines) == 2 else [("2026-03-02T10:00:00Z", "2026-03-02T09:30:00Z")])

@@ -64,6 +64,7 @@ class Episode:
         "amended_started",
         "changes",
         "opened_at",
+        "reported_end",
         "restored",
         "started",
         "taken_back",
@@ -73,6 +74,9 @@ class Episode:
         self.opened_at = opened_at
         self.started = started
         self.restored: int | None = None
+        self.reported_end: int | None = None
+        """The end as its report has it, where that is before the opening: what is earlier counts as at the opening
+        (R2)."""
         self.taken_back = 0
         """The latest end that the monitor reported and retracted (R15); 0: none."""
         self.amended_started: int | None = None
@@ -95,6 +99,14 @@ class Episode:
             self.amended_started = fact.started_at
         if fact.restored_at is not None:
             self.amended_restored = fact.restored_at
+
+    @property
+    def contradictory(self) -> tuple[int, int] | None:
+        """Its beginning and its end, where that is said to be earlier: there is no downtime then (R21)."""
+        start = self.amended_started if self.amended_started is not None else self.started
+        reported = self.restored if self.reported_end is None else self.reported_end
+        end = self.amended_restored if self.amended_restored is not None else reported
+        return None if end is None or end >= start else (start, end)
 
     def impacts(self, counts: bool | None) -> list[Impact]:
         start = self.amended_started if self.amended_started is not None else self.started

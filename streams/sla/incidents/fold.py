@@ -137,6 +137,8 @@ class Fold(SlaClocks):
                 if self.ending is None:
                     self._end(at, "resolved", self._restored(fact, at if restored_at is None else restored_at))
                     self.resolved_by = fact.source
+                    if restored_at is None and fact.time < at and not self.episodes[-1].taken_back:
+                        self.episodes[-1].reported_end = fact.time
                     self.evidence.append(fact.position)
             case ev.Reopened(started_at):
                 self._reopened(fact, at, started_at)
@@ -251,7 +253,7 @@ class Fold(SlaClocks):
             if self.ending.reason != "resolved" or self.resolved_by != fact.source:
                 return
             episode.taken_back = max(episode.restored, episode.taken_back)
-            episode.restored = None
+            episode.restored = episode.reported_end = None
         else:
             self.episodes.append(episode.reopened(at, started_at if started_at is not None else at))
         self._reopen(at)

@@ -291,6 +291,11 @@ class IncidentStore:
             return None
         return state_of(self._state.folded(stored), stored.steps)
 
+    def contradictory_times(self, incident_id: str) -> tuple[int, int] | None:
+        """The beginning and the end of an incident that has a state, where the end is said to be earlier (R21)."""
+        stored = self._state.cache.get(incident_id)
+        return None if stored is None else self._state.folded(stored).live.episodes[-1].contradictory
+
     def size_of_state(self, incident_id: str) -> int:
         """About how many bytes the state of an incident takes; 0 for one that is not known."""
         stored = self._state.cache.get(incident_id)
