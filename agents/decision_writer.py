@@ -20,13 +20,12 @@ from agents.changelog.input_rows import InputRows, row_key
 from agents.changelog.policies import PolicyRows
 from agents.context import AgentContext, position_of
 from agents.egress import Egress
+from agents.impact_copies import ImpactCopies
 from agents.incident_states import IncidentStateWriter
 from agents.ingress import Checked
 from agents.reject_log import about
 from agents.rejects import RejectWriter
 from agents.unknown_references import UnknownNames
-from streams.internal_topics import TO_LEDGER
-from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, Record, SubjectFailed, WriteFailed
 from streams.serde.codec import Fields
 from streams.sla.arrival import own_arrival
@@ -75,6 +74,7 @@ class DecisionWriter:
         self._policy_rows = policy_rows
         self._states = states
         self._unknown_names = UnknownNames(context)
+        self._copies = ImpactCopies(context, egress, store.erasures.home)
         self.buffered: dict[tuple[str, str, str], BufferedInput] = {}
         """(incident, source, id) → an input that waits for its incident's opening."""
 
@@ -228,9 +228,9 @@ class DecisionWriter:
         if output.type != "impact.changed":
             return
         assert arrival is not None, "impacts change by input only"
-        record = Record(send.topic, send.partition, 0, arrival, send.key, send.value, send.headers)
-        for partition in self._ledger_partitions(output):
-            self._egress.copy_to(record, TO_LEDGER, partition, effects)
+        platform = output.data["scope"] == "platform"
+        concerned = None if platform else self._store.ever_concerned(output.subject)
+        self._copies.send(output, send, arrival, concerned, effects)
 
     def _report_unknown_tenants(self, output: Output) -> None:
         """Where no tenant of an incident has a contract, a flag says so (R20). One that has none beside others that
@@ -241,12 +241,3 @@ class DecisionWriter:
         unknown = [tenant for tenant in tenants if not self._store.has_contract(tenant)]
         for tenant in unknown if len(unknown) < len(tenants) else ():
             self._unknown_names.report("tenant", tenant, output.type, output.subject)
-
-    def _ledger_partitions(self, output: Output) -> Sequence[int]:
-        """The ledger partitions whose tenants an impact list concerns, now or before."""
-        partitions = self._context.topics.partitions
-        tenants = None if output.data["scope"] == "platform" else self._store.ever_concerned(output.subject)
-        if tenants is None:
-            return range(partitions)
-        home = self._store.erasures.home
-        return sorted({partition_of(t, partitions) if (at := home(t)) is None else at for t in tenants})
