@@ -112,7 +112,8 @@ def credits_of(parts: Sequence[PartialComparison], policies: Policies, time_limi
     stated = latest_statements(contracts, impacts, policies, time_limits, advance)
     found: Months = {}
     for tenant in recomputation.tenants():
-        for month in recomputation.months(tenant, end):
+        # One that a later contract fact has left without time under contract may still have its statement.
+        for month in sorted({*recomputation.months(tenant, end), *(month for name, month in stated if name == tenant)}):
             recomputed = recomputation.compute_month(tenant, month, end)
             assert recomputed is not None
             result = recomputed.result
@@ -122,6 +123,11 @@ def credits_of(parts: Sequence[PartialComparison], policies: Policies, time_limi
                 final, credit, met = True, latest.credit, latest.guarantee_met
             found[tenant, month] = MonthCredit(credit, result.currency, final, met)
     return found
+
+
+def _nothing(other: MonthCredit) -> MonthCredit:
+    """What the side has that has no such month."""
+    return other._replace(credit=0, guarantee_met=True)
 
 
 def compare(parts: Sequence[PartialComparison], old: Months, new: Months) -> Comparison:
@@ -135,7 +141,7 @@ def compare(parts: Sequence[PartialComparison], old: Months, new: Months) -> Com
     all_guarantees = [0, 0, 0]
     # The calendar months of a side are those of the contracts; only what a policy makes of them differs.
     for key in sorted(old.keys() | new.keys()):
-        was, now = old[key], new[key]
+        was, now = (side.get(key) or _nothing(other[key]) for side, other in ((old, new), (new, old)))
         currency, differs = was.currency, was.guarantee_met != now.guarantee_met
         for amounts in (sums.setdefault(key[0], {}).setdefault(currency, [0, 0]), totals.setdefault(currency, [0, 0])):
             amounts[0] += was.credit

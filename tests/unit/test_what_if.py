@@ -130,6 +130,20 @@ def test_a_guarantee_that_is_missed_or_met_is_named_without_a_credit(tmp_path: P
     assert back["months"][0]["guarantee_met_new"] is False
 
 
+def test_a_month_whose_time_under_contract_is_taken_away_counts_as_stated_until_it_is_adjusted() -> None:
+    lines = [
+        *STORY[:2],
+        opened("10:00", tenants=["acme"]),
+        resolved("5 10:00"),
+        contract("2026-04-10T00:00:00Z", "2026-02-01T00:00:00Z", end="2026-02-02T00:00:00Z", id="ended"),
+    ]
+    for until, credit in (("2026-04-10T00:30:00Z", 100_000), ("2026-04-10T02:30:00Z", 0)):
+        found = compared(lines, old=policies(), new=policies(), until=until)
+        assert found.total.credits == (("EUR", 0, 0), ("USD", credit, credit))
+        told = outcome_of(run(*lines, until=until)).statements["acme", "2026-03"]
+        assert data_of(told)["credit"] == {"amount_minor": credit, "currency": "USD"}
+
+
 def test_the_other_way_round_what_was_gained_is_lost() -> None:
     there = compared(STORY, old=policies(), new=stricter())
     back = compared(STORY, old=stricter(), new=policies())
