@@ -15,13 +15,15 @@ from aiokafka.structs import TopicPartition
 
 from connect.notify.close_ordering import CloseOrdering, WaitingClose
 from connect.notify.delivery_queue import DeliveryQueue
+from connect.notify.destination_rows import DestinationRows
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
-from connect.notify.page_store_rows import TOPIC, StateRow
+from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.read_records import InShort, ReadRecords
 from connect.notify.routing.loaded import RoutingInForce
+from connect.notify.row_feed import RowFeed
 from connect.notify.trigger_reader import Read, TriggerReader, UnreadEnd
 from connect.notify.triggers import PageTrigger
 from streams.serde.codec import Codec
@@ -60,12 +62,14 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         parked_retention: int = PARKED_RETENTION,
         summaries: IncidentSummaries | None = None,
         known: ReadRecords | None = None,
+        feed: RowFeed | None = None,
     ) -> None:
         self._summaries = IncidentSummaries() if summaries is None else summaries
         self._clock = clock
         self._parked = ParkedMessages(self._responsible_for, parked_retention, removed=self._is_removed)
         self._known = routing.routing.destinations.keys()
         self._name = name
+        self._rows = DestinationRows(name, kafka, self._parked.read, self._responsible_for, feed)
         self._reader = TriggerReader(name, codec, metrics, known)
         self._routing = routing
         self._kafka = kafka
@@ -91,7 +95,9 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._housekeeping()
             most = min(max(self._delivery.capacity, 1), _MOST_RECORDS)
             fetched = await self._kafka.consumer.getmany(timeout_ms=_POLL_MS, max_records=most)
+            await self._read_requests_again()
             rebalances = self._rebalances
+            fetched = {**fetched, **self._rows.take(self._delivery.capacity if self._takes_more else 0)}
             # Without the lock: partitions may be revoked while the schema registry is asked.
             await self._reader.await_schemas(record for records in fetched.values() for record in records)
             await self._loaded.wait()
@@ -103,6 +109,10 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             async with self._lock:
                 if rebalances == self._rebalances:
                     await self._apply(fetched, triggers)
+
+    def close(self) -> None:
+        """It has left the group."""
+        self._rows.close()
 
     async def _read(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> _Reads:
         """What the records of alerts and closings ask for, in their order, as far as it concerns this destination."""
@@ -134,6 +144,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._delivery.suspend(SHUTDOWN_S)
             self._orderings.clear()
             self._parked.clear()
+            self._rows.close()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Restore the stored pages."""
@@ -154,18 +165,14 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._kafka.start_new_partitions(
             [each for each in assigned if each.topic != rows], earliest=self._earliest
         )
-        stored = await self._kafka.stored_pages(
-            [each.partition for each in assigned if each.topic == rows], self._name, self._parked.read
-        )
         others: dict[str, int] = defaultdict(int)
+        stored = await self._rows.read_back([each.partition for each in assigned if each.topic == rows])
         for partition, (found, end) in stored.items():
             self._kafka.consumer.seek(TopicPartition(rows, partition), end)
             redacted = [StateRow(key, value) for key, value in found.redacted.items()]
             await self._kafka.write(partition, [*redacted, *self._delivery.load(partition, found.pages())])
             self._delivery.rows_written()
-            for incident, message in found.retries.values():
-                await self._kafka.write(partition, self._delivery.retry(partition, incident, message))
-                self._delivery.rows_written()
+            await self._retry(partition, found)
             for name, keys in found.others.items():
                 others[name] += len(keys)
             if found.unreadable:
@@ -174,25 +181,10 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._log_unknown_destinations(others)
         self._delivery.resume()
         self._log.info("partitions_assigned", partitions=sorted(stored), waiting=self._delivery.pending)
-        problem = self._absent_partitions(assigned)
+        problem = absent_partitions(assigned, [self._kafka.topic(each) for each in (ALERTS, INCIDENTS, TOPIC)])
         if problem is not None:
             self._log.error("partitions_incomplete", reason=problem)
         self._on_ready(problem)
-
-    def _absent_partitions(self, assigned: Iterable[TopicPartition]) -> str | None:
-        """Members of the group get the same partitions of all three topics, unless one of them is no notifier."""
-        found: dict[str, set[int]] = {self._kafka.topic(each): set() for each in (ALERTS, INCIDENTS, TOPIC)}
-        for each in assigned:
-            found[each.topic].add(each.partition)
-        every = set().union(*found.values())
-        absent = {topic: sorted(every - partitions) for topic, partitions in found.items() if partitions != every}
-        if not absent:
-            return None
-        named = "; ".join(f"{topic} {', '.join(map(str, partitions))}" for topic, partitions in absent.items())
-        return (
-            f"another program uses the consumer group of this destination, and has partitions that the notifier needs "
-            f"({named}): their alerts are not delivered; stop that program, or give it a group of its own"
-        )
 
     def _responsible_for(self, destination: str) -> bool:
         """One worker of the notifier also looks after destinations that were removed from the routing file."""
@@ -213,14 +205,33 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Pause all topics while enough messages wait, and the topic of closings while some wait for alerts."""
         consumer = self._kafka.consumer
         assigned: set[TopicPartition] = consumer.assignment()
-        if self._delivery.health.disabled is not None or self._delivery.capacity <= 0:
+        if not self._takes_more:
             wanted = assigned
         else:
             incidents = self._kafka.topic(INCIDENTS)
             wanted = {each for each in assigned if each.topic == incidents and self._orderings[each.partition]}
+            if self._rows.fed:  # they are assigned so that members of the group share partitions as before
+                wanted |= {each for each in assigned if each.topic == self._kafka.topic(TOPIC)}
         paused = consumer.paused()
         consumer.pause(*(wanted - paused))
         consumer.resume(*(paused - wanted))
+
+    @property
+    def _takes_more(self) -> bool:
+        return self._delivery.health.disabled is None and self._delivery.capacity > 0
+
+    async def _read_requests_again(self) -> None:
+        """More were written than are kept while none could be taken: they are still in Kafka."""
+        if not self._rows.overrun or not self._takes_more:
+            return
+        async with self._lock:
+            for partition, (found, _) in (await self._rows.read_back(self._rows.partitions)).items():
+                await self._retry(partition, found)
+
+    async def _retry(self, partition: int, stored: StoredPages) -> None:
+        for incident, message in stored.retries.values():
+            await self._kafka.write(partition, self._delivery.retry(partition, incident, message))
+            self._delivery.rows_written()
 
     async def _housekeeping(self) -> None:
         """Now and then: measure the lag, discard old parked messages."""
@@ -247,7 +258,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             mine = [each.partition for each in self._kafka.consumer.assignment() if each.topic == rows]
             if self._name == min(self._known, default=None):
                 self._parked.clear()
-                await self._kafka.stored_pages(mine, self._name, self._parked.read)
+                await self._kafka.stored_pages(mine, self._name, self._parked.read, self._responsible_for)
 
     async def _measure_lag(self) -> None:
         """Ask Kafka for the lag: a paused consumer does not learn it from fetches."""
@@ -312,3 +323,19 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             return self._delivery.apply(partition, found)
         languages = self._routing.destinations_for(found, partition, offset)
         return self._delivery.apply(partition, found, languages[self._name]) if self._name in languages else []
+
+
+def absent_partitions(assigned: Iterable[TopicPartition], topics: Sequence[str]) -> str | None:
+    """Members of the group get the same partitions of all topics, unless one of them is no notifier."""
+    found: dict[str, set[int]] = {topic: set() for topic in topics}
+    for each in assigned:
+        found[each.topic].add(each.partition)
+    every = set().union(*found.values())
+    absent = {topic: sorted(every - partitions) for topic, partitions in found.items() if partitions != every}
+    if not absent:
+        return None
+    named = "; ".join(f"{topic} {', '.join(map(str, partitions))}" for topic, partitions in absent.items())
+    return (
+        f"another program uses the consumer group of this destination, and has partitions that the notifier needs "
+        f"({named}): their alerts are not delivered; stop that program, or give it a group of its own"
+    )

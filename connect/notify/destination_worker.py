@@ -19,6 +19,7 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
 from connect.notify.read_records import ReadRecords
 from connect.notify.routing.loaded import RoutingInForce
+from connect.notify.row_feed import RowFeed
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.log_damper import CrashLog
@@ -47,8 +48,10 @@ class DestinationWorker:
         parked_retention: int = PARKED_RETENTION,
         summaries: IncidentSummaries | None = None,
         known: ReadRecords | None = None,
+        feed: RowFeed | None = None,
     ) -> None:
         self._known = known
+        self._feed = feed
         self.name = name = destination.name
         self._destination = destination
         self._codec = codec
@@ -115,7 +118,7 @@ class DestinationWorker:
         consumer = AlertConsumer(
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,
             clock=self._clock, earliest=self._earliest, parked_retention=self._parked_retention,
-            summaries=self._summaries, known=self._known,
+            summaries=self._summaries, known=self._known, feed=self._feed,
         )  # fmt: skip
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -128,9 +131,11 @@ class DestinationWorker:
         finally:
             self._kafka = None
             # Half a clean-up would leave a member in the group that has partitions and delivers nothing.
-            await finish(self._disconnect(kafka, delivery, tasks))
+            await finish(self._disconnect(kafka, delivery, consumer, tasks))
 
-    async def _disconnect(self, kafka: PageStore, delivery: DeliveryQueue, tasks: Sequence[asyncio.Task[None]]) -> None:
+    async def _disconnect(
+        self, kafka: PageStore, delivery: DeliveryQueue, consumer: AlertConsumer, tasks: Sequence[asyncio.Task[None]]
+    ) -> None:
         """Let requests in flight end and write their outcome, then leave the group; each within seconds."""
         for task in tasks[1:]:
             task.cancel()
@@ -140,6 +145,7 @@ class DestinationWorker:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._disabled, self._delivery = delivery.health.disabled, None
         await kafka.stop()
+        consumer.close()
 
     def _connected(self, problem: str | None) -> None:
         self.failure = problem

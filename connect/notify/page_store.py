@@ -10,6 +10,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.structs import TopicPartition
 
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
+from connect.notify.row_loading import OnRow, RowLoading, Wants
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.kafka.shutdown import end_consumer, end_producer
@@ -22,9 +23,6 @@ _BEAT_S = 0.25
 _FETCH_BYTES = 512 * 1024
 _LARGEST_ROW = 5 * 1024 * 1024
 _FETCH_WAIT_MS = 250
-_POLL_MS = 200
-#: Rows that are read without a pause for other tasks of the loop.
-_ROWS_AT_ONCE = 200
 
 
 class StallDetector:
@@ -61,10 +59,10 @@ class StallDetector:
 class PageStore:
     """The connections of one worker. Raises KafkaError, OSError when Kafka is unavailable, SlaError without topics.
 
-    `loading` limits how many workers of a process read their rows back at a time: each reads those of all others too.
+    `loading` reads the rows back, for all workers of a process at a time.
     """
 
-    def __init__(self, settings: Settings, group: str, loading: asyncio.Semaphore) -> None:
+    def __init__(self, settings: Settings, group: str, loading: RowLoading) -> None:
         self._bootstrap = list(settings.bootstrap())
         self._security = settings.aiokafka_security()
         self._prefix = settings.topic_prefix
@@ -141,42 +139,14 @@ class PageStore:
         return {where.partition: offset for where, offset in ends.items()}
 
     async def stored_pages(
-        self,
-        partitions: Sequence[int],
-        destination: str,
-        on_row: Callable[[int, bytes | None, bytes | None], None] = lambda *_: None,
+        self, partitions: Sequence[int], destination: str, on_row: OnRow, wants: Wants
     ) -> Mapping[int, tuple[StoredPages, int]]:
-        """The rows of partitions, read back to their end offsets, which are returned too. `on_row` is called
-        with the partition, key and value of each."""
+        """The pages of a destination, by partition, with the offset up to which rows were read. `on_row` is called with
+        the partition, key and value of its rows, and of those of other destinations that it `wants`."""
         if not partitions:
             return {}
-        async with self._loading:
-            return await self._read_pages(partitions, destination, on_row)
-
-    async def _read_pages(
-        self, partitions: Sequence[int], destination: str, on_row: Callable[[int, bytes | None, bytes | None], None]
-    ) -> Mapping[int, tuple[StoredPages, int]]:
-        found = {partition: StoredPages(destination) for partition in partitions}
         topic = self.topic(TOPIC)
-        places = {partition: TopicPartition(topic, partition) for partition in partitions}
-        self._metadata_consumer.assign(list(places.values()))
-        try:
-            ends = await self._metadata_consumer.end_offsets(list(places.values()))
-            await self._metadata_consumer.seek_to_beginning(*places.values())
-            left = dict(places)
-            while left:
-                for where, records in (await self._metadata_consumer.getmany(timeout_ms=_POLL_MS)).items():
-                    for number, record in enumerate(records, 1):
-                        found[where.partition].read(record.key, record.value)
-                        on_row(where.partition, record.key, record.value)
-                        if number % _ROWS_AT_ONCE == 0:
-                            await asyncio.sleep(0)
-                for partition, where in list(left.items()):
-                    if await self._metadata_consumer.position(where) >= ends[where]:
-                        del left[partition]
-        finally:
-            self._metadata_consumer.unsubscribe()
-        return {partition: (pages, ends[places[partition]]) for partition, pages in found.items()}
+        return await self._loading.read(self._metadata_consumer, topic, partitions, destination, on_row, wants)
 
     async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
         """Where the group has no committed offset it starts at the end, or with `earliest` at the beginning. That is
@@ -198,13 +168,18 @@ class PageStore:
                 raise SlaError(f"there is no topic {self.topic(suffix)}; `sla topics apply` creates the topics")
 
     def _new_consumer(self, **options: object) -> Any:
-        return aiokafka_clients.consumer(
-            self._bootstrap,
-            self._security,
-            client_id="sla-notify",
-            auto_offset_reset="earliest",
-            request_timeout_ms=_REQUEST_MS,
-            max_partition_fetch_bytes=_FETCH_BYTES,
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            **options,
-        )
+        return new_consumer(self._bootstrap, self._security, **options)
+
+
+def new_consumer(brokers: Iterable[str], security: Mapping[str, object], **options: object) -> Any:
+    """A consumer of the notifier."""
+    return aiokafka_clients.consumer(
+        brokers,
+        security,
+        client_id="sla-notify",
+        auto_offset_reset="earliest",
+        request_timeout_ms=_REQUEST_MS,
+        max_partition_fetch_bytes=_FETCH_BYTES,
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        **options,
+    )

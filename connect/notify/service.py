@@ -13,12 +13,14 @@ from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.http_sender import HttpSender
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
+from connect.notify.page_store import ALERTS, INCIDENTS, PageStore, new_consumer
 from connect.notify.page_store_rows import TOPIC as NOTIFICATIONS
 from connect.notify.read_records import ReadRecords
 from connect.notify.routing.file import routing_in
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce, RoutingLoader, routing_content
 from connect.notify.routing.rules import Routing
+from connect.notify.row_feed import RowFeed
+from connect.notify.row_loading import RowLoading
 from connect.notify.settings import NotifySettings
 from connect.notify.summaries import SummaryReader
 from streams.background_tasks import end_within, until_one_ends
@@ -32,8 +34,6 @@ from streams.settings import Settings
 from streams.time_source import SystemTimeSource, TimeSource
 from streams.tracing.exporting import start_traces
 
-#: Destinations that read their rows back at the same time.
-_LOADS_AT_ONCE = 4
 #: A stop as a whole. What `_STOP_S` is too short for is given up; a loop that is too busy to notice is ended.
 _STOP_S, _END_S = 7.5, 9.5
 
@@ -69,7 +69,8 @@ async def serve(
     codec = Codec(schemas)
     summaries = SummaryReader(kafka, codec, time) if settings.summaries else None
     known = ReadRecords()
-    loading = asyncio.Semaphore(_LOADS_AT_ONCE)
+    loading = RowLoading()
+    feed = RowFeed(kafka.topic_prefix, lambda: new_consumer(kafka.bootstrap(), kafka.aiokafka_security()))
 
     def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
         destination = found.routing.destinations[name]
@@ -86,6 +87,7 @@ async def serve(
             parked_retention=settings.parked_retention,
             summaries=summaries,
             known=known,
+            feed=feed,
         )
 
     destinations = DestinationWorkers(loaded, make, metrics)
@@ -111,6 +113,7 @@ async def serve(
         try:
             running = [
                 asyncio.create_task(destinations.run(), name="destinations"),
+                asyncio.create_task(feed.run(), name="rows"),
                 asyncio.create_task(shape.run(), name="topics"),
                 asyncio.create_task(reload.run(asked), name="routing"),
             ]

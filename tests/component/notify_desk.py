@@ -16,6 +16,7 @@ from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow, StoredPages
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
+from connect.notify.row_feed import RowFeed
 from streams.serde.codec import Codec
 from tests.waiting import TIMEOUT_S
 
@@ -113,7 +114,7 @@ class FakeKafka:
         return {where: len(self.logs[where]) for where in partitions}
 
     async def stored_pages(
-        self, partitions: Sequence[int], name: str, on_row: Any
+        self, partitions: Sequence[int], name: str, on_row: Any, wants: Any
     ) -> Mapping[int, tuple[StoredPages, int]]:
         for each in partitions:
             for key, value in self.bench.store.log.get(each, {}).items():
@@ -136,6 +137,7 @@ class Desk:
         *,
         to: Destination | None = None,
         severities: frozenset[Any] = frozenset({"P1"}),
+        feed: RowFeed | None = None,
         store: MemoryStore | None = None,
     ) -> None:
         self.bench = Bench(to or destination(kind), store, summaries=summaries)
@@ -154,6 +156,7 @@ class Desk:
             clock=self.bench.clock,
             earliest=False,
             summaries=summaries,
+            feed=feed,
         )
         self.reading: asyncio.Task[None] | None = None
 

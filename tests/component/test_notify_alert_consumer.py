@@ -12,7 +12,7 @@ from notify_bench import destination, play
 from notify_desk import ALERTS, INCIDENTS, ROWS, Desk, Record
 from structlog.testing import capture_logs
 
-from connect.notify import alert_consumer, delivery_queue
+from connect.notify import alert_consumer, delivery_queue, row_feed
 from connect.notify.alert_consumer import PARKED_RETENTION
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.message import Message
@@ -30,6 +30,7 @@ from connect.notify.page_store_rows import (
 from connect.notify.parked_messages import NO_DESTINATION, ParkedMessages
 from connect.notify.read_records import ReadRecords
 from connect.notify.routing.rules import Routing
+from connect.notify.row_feed import RowFeed
 from connect.notify.trigger_reader import TriggerReader
 from schemas import registry
 from streams.runtime.processor import RetryLater
@@ -559,6 +560,72 @@ def test_a_retry_at_a_destination_that_is_no_more_stays_parked(monkeypatch: pyte
             await desk.start()
         await desk.until(lambda: [each.reason for each in desk.bench.store.parked()] == [NO_DESTINATION])
         assert not [key for key in desk.bench.store.left() if b"retry" in key]
+
+    play(scenario)
+
+
+class FeedDesk(Desk):
+    """Its rows come from the feed of the process."""
+
+    def __init__(self) -> None:
+        self.feed = RowFeed("sla", lambda: None)
+        self.feed._started.set()
+        super().__init__(feed=self.feed)
+
+    async def written(self, *rows: StateRow) -> None:
+        """By an operator, or another process."""
+        for row in rows:
+            self.kafka.put(ROWS, row.value, key=row.key)
+        await self.bench.store.write(0, rows)
+        await self.feed.put(self.kafka.logs[ROWS][-len(rows) :])
+
+
+def test_retries_and_parked_messages_come_from_one_reader_of_the_rows_of_all_destinations() -> None:
+    async def scenario() -> None:
+        desk = FeedDesk()
+        before = parked_at(0, "before")
+        await desk.written(*retry_rows(before))  # read back
+        await desk.start()
+        await desk.until(lambda: desk.heard == ["before"])
+        await desk.until(lambda: ROWS in desk.kafka.held)
+        await desk.written(*retry_rows(parked_at(0, "e1")), *retry_rows(parked_at(0, "e2", "other")))
+        await desk.until(lambda: desk.heard == ["before", "e1"])
+        await desk.consumer.on_partitions_revoked(desk.kafka.assignment())
+        await desk.written(*retry_rows(parked_at(0, "e3")))  # while another process has the partition, or none
+        assert desk.feed._fed == {}
+        await desk.consumer.on_partitions_assigned(desk.kafka.assignment())
+        await desk.until(lambda: desk.heard == ["before", "e1", "e3"])
+        desk.consumer.close()
+        assert desk.feed._fed == {}
+
+    play(scenario)
+
+
+def test_requests_wait_while_a_destination_takes_no_more_and_those_beyond_a_number_in_kafka(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(row_feed, "_MOST_KEPT", 5)
+
+    async def scenario() -> None:
+        desk = FeedDesk()
+        await desk.start()
+        await desk.until(lambda: ROWS in desk.kafka.held)
+        desk.bench.delivery.health.disabled = "HTTP 410"
+        for number in range(4):
+            await desk.written(retry_rows(parked_at(0, f"e{number}"))[0])
+        fed = desk.feed._fed["d"]
+        await desk.until(lambda: ALERTS in desk.kafka.held)
+        assert (len(fed._rows), fed.overrun) == (4, False)
+        for number in range(4, 20):
+            await desk.written(retry_rows(parked_at(0, f"e{number}"))[0])
+        assert (len(fed._rows), fed.overrun) == (0, True)
+        assert desk.heard == []
+        desk.bench.delivery.health.disabled = None
+        desk.bench.delivery.resume()
+        await desk.until(lambda: len(desk.heard) == 20)
+        await desk.written(retry_rows(parked_at(0, "later"))[0])
+        await desk.until(lambda: desk.heard[20:] == ["later"])
+        assert set(desk.heard) == {f"e{number}" for number in range(20)} | {"later"}
 
     play(scenario)
 

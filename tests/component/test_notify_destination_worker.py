@@ -18,9 +18,10 @@ from connect.notify.destinations.kind import MASKED
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore, StallDetector
-from connect.notify.page_store_rows import pending_row
+from connect.notify.page_store_rows import StateRow, pending_row
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
+from connect.notify.row_loading import RowLoading
 from streams.errors import SlaError
 from streams.serde.codec import Codec
 from streams.settings import read_settings
@@ -102,11 +103,24 @@ class RowsReader:
         return self._position
 
 
-def test_few_destinations_of_a_process_read_their_rows_back_at_a_time_and_let_others_run_meanwhile() -> None:
-    """Each reads the rows of all. Thirty that did so at once held the loop up so long that all connected anew."""
-    reading, turns = [0, 0], 0
-    row = pending_row("hook", "inc-1", Message("e1", "trigger", "response/1", {}, 1, 1, 1))
-    rows = [ConsumerRecord("", 0, 0, 0, 0, row.key, row.value, 0, 0, 0, ())] * 2_000
+def test_one_reading_of_the_rows_serves_all_destinations_that_wait_and_lets_others_run_meanwhile() -> None:
+    """Each would read the rows of all. Thirty that did so held the loop up so long that all connected anew."""
+    names = [f"hook-{number}" for number in range(6)]
+    message = Message("e1", "trigger", "response/1", {"id": "e1", "data": {}}, 1, 1, 1)
+    given = [pending_row(name, f"inc-{number}", message._replace(id=f"e{number}"))
+             for number in range(400) for name in names]  # fmt: skip
+    given += [pending_row("former", "inc-1", message), StateRow(b"rubbish", b"")]
+    rows = [ConsumerRecord("", 0, 0, 0, 0, row.key, row.value, 0, 0, 0, ()) for row in given]
+    reading, readings, turns = [0, 0], 0, 0
+    heard = dict.fromkeys(names, 0)
+
+    class Counted(RowsReader):
+        async def getmany(self, **_: object) -> dict[TopicPartition, list[Any]]:
+            nonlocal readings
+            readings += 1
+            if failing and readings == 1:
+                raise KafkaConnectionError("away")
+            return await super().getmany()
 
     async def other_work(done: asyncio.Event) -> None:
         nonlocal turns
@@ -114,20 +128,38 @@ def test_few_destinations_of_a_process_read_their_rows_back_at_a_time_and_let_ot
             turns += 1
             await asyncio.sleep(0)
 
-    async def scenario() -> None:
-        loading, done = asyncio.Semaphore(2), asyncio.Event()
-        stores = [PageStore(read_settings(), f"group-{number}", loading) for number in range(6)]
-        for store in stores:
-            store._metadata_consumer = RowsReader(reading, rows)
+    async def scenario() -> list[Any]:
+        loading, done = RowLoading(), asyncio.Event()
+        stores = {name: PageStore(read_settings(), name, loading) for name in names}
+        for store in stores.values():
+            store._metadata_consumer = Counted(reading, rows)
+
+        async def load(name: str) -> Any:
+            def on_row(*_: object) -> None:
+                heard[name] += 1
+
+            return await stores[name].stored_pages(
+                [0], name, on_row, lambda other: (name, other) == ("hook-5", "former")
+            )
+
         other = asyncio.create_task(other_work(done))
-        found = await asyncio.gather(*(store.stored_pages([0], "hook") for store in stores))
+        found = await asyncio.gather(*map(load, names), return_exceptions=True)
         done.set()
         await other
-        assert [pages[0][1] for pages in found] == [2_000] * 6
+        return found
 
-    asyncio.run(scenario())
-    assert reading == [0, 2]
-    assert turns >= 6 * 2_000 / 200 / 2
+    failing = False
+    found = asyncio.run(scenario())
+    assert [(len(list(pages[0][0].pages())), pages[0][0].unreadable, pages[0][1]) for pages in found] == [
+        (400, 1, 2_402)
+    ] * 6
+    assert heard == dict.fromkeys(names, 401) | {"hook-5": 402}
+    assert (reading[1], readings) == (1, 2)  # of the first alone, then of the five that had come meanwhile
+    assert turns >= 2_402 / 200
+
+    failing, readings = True, 0
+    found = asyncio.run(scenario())
+    assert [type(each).__name__ for each in found] == ["KafkaConnectionError", *["dict"] * 5]
 
 
 def test_a_process_that_stood_still_writes_nothing_more() -> None:

@@ -1,0 +1,149 @@
+"""Reads the rows that are written while the notifier runs, once for all destinations of a process.
+
+A destination needs few of them: operators' requests to retry its messages, and what is parked. Of a backlog there are
+several rows for each alert and destination, and each destination would read those of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from aiokafka.structs import TopicPartition
+
+from connect.kafka_io.cancellation import cancelled_by_us
+from connect.notify.page_store_rows import TOPIC, read_key
+from connect.notify.row_loading import Wants
+from streams.errors import SlaError
+from streams.kafka.causes import explained_error
+from streams.kafka.shutdown import end_consumer
+
+#: Rows that are kept for a destination that takes none, and their bytes; beyond, it reads them back from Kafka.
+_MOST_KEPT, _MOST_KEPT_BYTES = 2_000, 8 * 1024 * 1024
+_RECONNECT_S = 2.0
+_START_S = 30.0
+_POLL_MS = 250
+#: Rows that are looked at without a pause for other tasks of the loop.
+_AT_ONCE = 500
+
+
+class FedRows:
+    """The rows that wait for one destination, in the order of each partition."""
+
+    def __init__(self, destination: str, wants: Wants) -> None:
+        self.destination = destination
+        self.wants = wants
+        self.overrun = False
+        """Whether more came than are kept: the destination has to read its rows back."""
+        self._rows: list[Any] = []
+        self._size = 0
+
+    def put(self, record: Any) -> None:
+        if self.overrun:
+            return
+        self._size += len(record.value or b"")
+        if len(self._rows) >= _MOST_KEPT or self._size > _MOST_KEPT_BYTES:
+            self.clear()
+            self.overrun = True
+        else:
+            self._rows.append(record)
+
+    def take(self, most_requests: int) -> list[Any]:
+        """Rows of parked messages, and at most so many requests to retry; the others stay."""
+        taken, left = [], []
+        for record in self._rows:
+            found = read_key(record.key)
+            request = found is not None and found.kind == "retry" and record.value is not None
+            if request and most_requests <= 0:
+                left.append(record)
+                continue
+            most_requests -= request
+            taken.append(record)
+        self._rows, self._size = left, sum(len(each.value or b"") for each in left)
+        return taken
+
+    def clear(self) -> None:
+        self._rows, self._size, self.overrun = [], 0, False
+
+
+class RowFeed:
+    """Reads the rows of all partitions until it is cancelled. `connect` makes a consumer without a group."""
+
+    def __init__(self, prefix: str, connect: Callable[[], Any]) -> None:
+        self._topic = f"{prefix}.{TOPIC}"
+        self._connect = connect
+        self._fed: dict[str, FedRows] = {}
+        self._at: dict[int, int] = {}
+        """Where to go on reading, by partition: kept over failures, so that no row is left out."""
+        self._started = asyncio.Event()
+        self._log = structlog.get_logger("connect.notify")
+
+    async def open(self, destination: str, wants: Wants) -> FedRows:
+        """From now on keep the rows of this destination, and of others that it `wants`. Whoever reads back what has
+        been written before reads what there is afterwards, so that nothing is left out in between. Raises SlaError
+        while Kafka does not say where the rows end."""
+        try:
+            async with asyncio.timeout(_START_S):
+                await self._started.wait()
+        except TimeoutError:
+            raise SlaError(f"Kafka does not say where the rows of {self._topic} end") from None
+        fed = self._fed[destination] = FedRows(destination, wants)
+        return fed
+
+    def close(self, fed: FedRows) -> None:
+        if self._fed.get(fed.destination) is fed:
+            del self._fed[fed.destination]
+
+    async def run(self) -> None:
+        told = ""
+        while True:
+            try:
+                await self._read()
+            except asyncio.CancelledError:
+                if cancelled_by_us():
+                    raise
+                reason = "a client of Kafka gave up"
+            except Exception as error:
+                reason = str(error) if isinstance(error, SlaError) else explained_error(error)
+            if reason != told:
+                self._log.warning("rows_unavailable", reason=reason, consequence="retries wait")
+                told = reason
+            await asyncio.sleep(_RECONNECT_S)
+
+    async def _read(self) -> None:
+        consumer = self._connect()
+        try:
+            await consumer.start()
+            await consumer.topics()
+            partitions = consumer.partitions_for_topic(self._topic)
+            if not partitions:
+                raise SlaError(f"there is no topic {self._topic}; `sla topics apply` creates the topics")
+            places = [TopicPartition(self._topic, each) for each in sorted(partitions)]
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            for where in places:
+                consumer.seek(where, self._at.setdefault(where.partition, ends[where]))
+            self._started.set()
+            while True:
+                for where, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                    await self.put(records)
+                    self._at[where.partition] = records[-1].offset + 1
+        finally:
+            await end_consumer(consumer)
+
+    async def put(self, records: Iterable[Any]) -> None:
+        """Rows of one partition in their order, for whom they concern."""
+        for number, record in enumerate(records, 1):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            found = read_key(record.key)
+            if found is None or found.kind not in {"parked", "retry"}:
+                continue
+            if (fed := self._fed.get(found.destination)) is not None:
+                fed.put(record)
+                continue
+            for each in self._fed.values():
+                if each.wants(found.destination):
+                    each.put(record)

@@ -1,0 +1,104 @@
+"""Reads the rows of destinations back: one pass over the topic serves every destination that waits for its own.
+
+Each destination would read the rows of all to find its own, so that a start, or a group that its members lost under
+load, would cost destinations × rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka.structs import TopicPartition
+
+from connect.notify.page_store_rows import StoredPages, read_key
+
+_POLL_MS = 200
+#: Rows that are read without a pause for other tasks of the loop.
+_ROWS_AT_ONCE = 200
+
+OnRow = Callable[[int, bytes | None, bytes | None], None]
+Wants = Callable[[str], bool]
+
+
+class _Load:
+    """What one destination waits for."""
+
+    def __init__(self, partitions: Sequence[int], destination: str, on_row: OnRow, wants: Wants) -> None:
+        self.partitions = partitions
+        self.destination = destination
+        self.on_row = on_row
+        self.wants = wants
+        self.found: Mapping[int, tuple[StoredPages, int]] | None = None
+
+
+class RowLoading:
+    """Of all destinations of a process. One of those that wait reads for all of them, over its own connection."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._waiting: list[_Load] = []
+
+    async def read(
+        self, consumer: Any, topic: str, partitions: Sequence[int], destination: str, on_row: OnRow, wants: Wants
+    ) -> Mapping[int, tuple[StoredPages, int]]:
+        """The pages of a destination by partition, with the offset up to which rows were read. `on_row` is called with
+        the partition, key and value of its rows, and of those of other destinations that it `wants`."""
+        load = _Load(partitions, destination, on_row, wants)
+        self._waiting.append(load)
+        try:
+            async with self._turn:
+                if load.found is None:
+                    await _read_for(list(self._waiting), consumer, topic)
+        finally:
+            self._waiting.remove(load)
+        assert load.found is not None
+        return load.found
+
+
+async def _read_for(loads: Sequence[_Load], consumer: Any, topic: str) -> None:
+    """Raises the errors of the client: then nobody has got anything, and the next one that waits reads."""
+    pages = {id(load): {each: StoredPages(load.destination) for each in load.partitions} for load in loads}
+    by_partition = defaultdict[int, list[_Load]](list)
+    for load in loads:
+        for partition in load.partitions:
+            by_partition[partition].append(load)
+    interested: dict[tuple[int, str], list[_Load]] = {}
+
+    def of(partition: int, key: bytes | None) -> list[_Load]:
+        """Who gets a row; one that can't be read is everybody's."""
+        found = read_key(key)
+        if found is None:
+            return by_partition[partition]
+        place = partition, found.destination
+        if place not in interested:
+            interested[place] = [
+                each
+                for each in by_partition[partition]
+                if each.destination == found.destination or each.wants(found.destination)
+            ]
+        return interested[place]
+
+    places = {partition: TopicPartition(topic, partition) for partition in by_partition}
+    consumer.assign(list(places.values()))
+    try:
+        ends = await consumer.end_offsets(list(places.values()))
+        await consumer.seek_to_beginning(*places.values())
+        left = dict(places)
+        while left:
+            for where, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                for number, record in enumerate(records, 1):
+                    for load in of(where.partition, record.key):
+                        pages[id(load)][where.partition].read(record.key, record.value)
+                        load.on_row(where.partition, record.key, record.value)
+                    if number % _ROWS_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+            for partition, where in list(left.items()):
+                if await consumer.position(where) >= ends[where]:
+                    del left[partition]
+    finally:
+        consumer.unsubscribe()
+    for load in loads:
+        load.found = {each: (found, ends[places[each]]) for each, found in pages[id(load)].items()}
