@@ -13,13 +13,14 @@ from aiokafka import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 
+from connect.notify.assigned_partitions import absent_partitions
 from connect.notify.close_ordering import CloseOrdering, WaitingClose
 from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.destination_rows import DestinationRows
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
-from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
+from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, read_key
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.read_records import InShort, ReadRecords
 from connect.notify.routing.loaded import RoutingInForce
@@ -249,6 +250,10 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._kafka.write(partition, rows)
             self._metrics.discarded.labels(self._name).inc(len(rows))
             self._log.warning("parked_messages_discarded", partition=partition, count=len(rows))
+        for partition, rows in self._parked.discard_left(self._clock.now()).items():
+            await self._kafka.write(partition, rows)
+            names = sorted({found.destination for row in rows if (found := read_key(row.key)) is not None})
+            self._log.warning("removed_destination_discarded", partition=partition, count=len(rows), absent=names)
 
     async def _read_parked_again(self) -> None:
         """After a change of destinations: this worker may look after others that are no more."""
@@ -266,11 +271,16 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if not partitions:
             return
         try:
+            furthest = self._routing.furthest()  # before Kafka is asked: other destinations go on meanwhile
             ends = await self._kafka.ends(partitions)
             lags = [max(ends[where] - await self._kafka.consumer.position(where), 0) for where in partitions]
         except IllegalStateError:  # a rebalance is under way
             return
         self._metrics.behind.labels(self._name).set(sum(lags))
+        for where in partitions:
+            if where.topic == self._kafka.topic(ALERTS):
+                self._routing.alerts_end(where.partition, ends[where], furthest)
+                self._orderings[where.partition].alerts_end(ends[where])
 
     async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Any]], triggers: _Reads) -> None:
         """Rows are written before offsets are committed: a crash in between repeats, and skips nothing."""
@@ -323,19 +333,3 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             return self._delivery.apply(partition, found)
         languages = self._routing.destinations_for(found, partition, offset)
         return self._delivery.apply(partition, found, languages[self._name]) if self._name in languages else []
-
-
-def absent_partitions(assigned: Iterable[TopicPartition], topics: Sequence[str]) -> str | None:
-    """Members of the group get the same partitions of all topics, unless one of them is no notifier."""
-    found: dict[str, set[int]] = {topic: set() for topic in topics}
-    for each in assigned:
-        found[each.topic].add(each.partition)
-    every = set().union(*found.values())
-    absent = {topic: sorted(every - partitions) for topic, partitions in found.items() if partitions != every}
-    if not absent:
-        return None
-    named = "; ".join(f"{topic} {', '.join(map(str, partitions))}" for topic, partitions in absent.items())
-    return (
-        f"another program uses the consumer group of this destination, and has partitions that the notifier needs "
-        f"({named}): their alerts are not delivered; stop that program, or give it a group of its own"
-    )

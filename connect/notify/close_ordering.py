@@ -37,6 +37,11 @@ class CloseOrdering:
         self._waiting.append(closing)
         self.barrier = None
 
+    def alerts_end(self, end: int) -> None:
+        """Kafka says that the alerts end here: before the barrier only where their topic was made anew."""
+        if self.barrier is not None and end < self.barrier:
+            self.barrier = None
+
     def before(self, timestamp: int) -> Iterator[WaitingClose]:
         """Takes out what comes before an alert with this timestamp."""
         while self._waiting and self._waiting[0].timestamp < timestamp:

@@ -71,6 +71,10 @@ class DestinationWorkers:
         self._metrics.routing_loaded()
         self._exchanged.set()
 
+    def alerts_made_anew(self) -> None:
+        """The topic of alerts was deleted and made anew: none of its alerts was written before the routing in force."""
+        self._routing.alerts_made_anew()
+
     async def run(self) -> None:
         """Run the workers. Returns when one has ended by itself, or raises what ended it."""
         try:

@@ -182,6 +182,19 @@ def parked_at(value: bytes) -> int:
         return 0
 
 
+def waiting_since(kind: RowKind, value: bytes) -> int:
+    """When the latest alert of the row of a page was written, or a waiting message began to wait; 0, long ago, for a
+    row that can't be read."""
+    try:
+        row = _object(value)
+        if kind == "pending":
+            return int(row["since"])
+        times = [*row["open"].values(), *(each["at"] for each in row.get("folded", {}).values())]
+        return max(map(int, times), default=0) * 1_000  # of records, in milliseconds
+    except UNREADABLE:
+        return 0
+
+
 def discard_row(parked: Parked) -> StateRow:
     """The row that discards a parked message."""
     return StateRow(_key(parked.destination, "parked", parked.message.id), None)

@@ -1,4 +1,5 @@
-"""Which parked messages have to be discarded: those older than the retention, and the oldest beyond a number. Pure."""
+"""Which parked messages have to be discarded: those older than the retention, and the oldest beyond a number; and what
+is left of destinations that are no more. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from connect.notify.page_store_rows import (
     read_key,
     read_message,
     retried_row,
+    waiting_since,
 )
 
 #: Parked messages of one destination in one partition; the oldest beyond are discarded.
@@ -40,6 +42,8 @@ class ParkedMessages:
         """When each was parked, by partition and destination."""
         self._requests: dict[int, dict[bytes, bytes]] = defaultdict(dict)
         """Requests to retry a message of a destination that is no more."""
+        self._left: dict[int, dict[bytes, int]] = defaultdict(dict)
+        """Pages and waiting messages of destinations that are no more, and since when."""
 
     def __len__(self) -> int:
         return sum(map(len, self._parked.values()))
@@ -58,6 +62,10 @@ class ParkedMessages:
             parked.pop(key, None)
             if value is not None:
                 parked[key] = parked_at(value)
+        elif found.kind in {"page", "pending"} and self._removed(found.destination):
+            self._left[partition].pop(key, None)
+            if value is not None:
+                self._left[partition][key] = waiting_since(found.kind, value)
 
     def discard(self, now: int) -> Mapping[int, list[StateRow]]:
         """Forgets what has to be discarded; the rows to be written, by partition."""
@@ -72,6 +80,18 @@ class ParkedMessages:
                 del parked[key]
             if expired:
                 rows.setdefault(partition, []).extend(StateRow(key, None) for key in expired)
+        return rows
+
+    def discard_left(self, now: int) -> Mapping[int, list[StateRow]]:
+        """As `discard`: pages and waiting messages of destinations that are no more. A destination that comes back
+        before has them again."""
+        rows: dict[int, list[StateRow]] = {}
+        for partition, left in self._left.items():
+            for key in [key for key, at in left.items() if at < now - self._retention]:
+                del left[key]
+                found = read_key(key)
+                if found is not None and self._removed(found.destination):
+                    rows.setdefault(partition, []).append(StateRow(key, None))
         return rows
 
     def park_again(self, now: int) -> Mapping[int, list[StateRow]]:
@@ -96,3 +116,4 @@ class ParkedMessages:
     def clear(self) -> None:
         self._parked.clear()
         self._requests.clear()
+        self._left.clear()

@@ -21,7 +21,7 @@ from streams.kafka.causes import explained_error
 from streams.kafka.shutdown import end_consumer
 
 #: Rows that are kept for a destination that takes none, and their bytes; beyond, it reads them back from Kafka.
-_MOST_KEPT, _MOST_KEPT_BYTES = 2_000, 8 * 1024 * 1024
+_MOST_RETAINED, _MOST_RETAINED_BYTES = 2_000, 8 * 1024 * 1024
 _RECONNECT_S = 2.0
 _START_S = 30.0
 _POLL_MS = 250
@@ -44,7 +44,7 @@ class FedRows:
         if self.overrun:
             return
         self._size += len(record.value or b"")
-        if len(self._rows) >= _MOST_KEPT or self._size > _MOST_KEPT_BYTES:
+        if len(self._rows) >= _MOST_RETAINED or self._size > _MOST_RETAINED_BYTES:
             self.clear()
             self.overrun = True
         else:
@@ -97,7 +97,7 @@ class RowFeed:
             del self._fed[fed.destination]
 
     async def run(self) -> None:
-        told = ""
+        reported = ""
         while True:
             try:
                 await self._read()
@@ -107,9 +107,9 @@ class RowFeed:
                 reason = "a client of Kafka gave up"
             except Exception as error:
                 reason = str(error) if isinstance(error, SlaError) else explained_error(error)
-            if reason != told:
+            if reason != reported:
                 self._log.warning("rows_unavailable", reason=reason, consequence="retries wait")
-                told = reason
+                reported = reason
             await asyncio.sleep(_RECONNECT_S)
 
     async def _read(self) -> None:

@@ -100,6 +100,7 @@ async def serve(
         kafka.topic_prefix,
         events=(ALERTS, INCIDENTS),
         states=(NOTIFICATIONS,),
+        made_anew=lambda topic: destinations.alerts_made_anew() if topic.endswith(f".{ALERTS}") else None,
     )
     stop, asked = stop_on_signals(_END_S), ask_on_hangup()
     running: list[asyncio.Task[None]] = []

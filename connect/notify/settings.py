@@ -42,7 +42,10 @@ class NotifySettings(EnvironmentSettings):
         min_length=1,
         max_length=100,
     )
-    parked_retention: PositiveDuration = Field("P90D", description="Parked messages are discarded after this.")  # type: ignore[assignment]
+    parked_retention: PositiveDuration = Field(
+        "P90D",  # type: ignore[assignment]
+        description="Parked messages, and what is left of removed destinations, are discarded after this.",
+    )
     summaries: bool = Field(True, description="Whether pages show the summary of their incident.")
     start: Literal["latest", "earliest"] = Field(
         "latest", description="Where a new destination starts: at new alerts, or at all retained ones."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -27,13 +27,17 @@ class TopicShape:
         *,
         events: Iterable[str],
         states: Iterable[str] = (),
+        made_anew: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`made_anew` is called with the name of a topic that has another id than before."""
         self.problem: str | None = None
         """Why the process is not ready; None while all is well, and before the first answer."""
         self._brokers = ",".join(brokers)
         self._prefix = prefix
         self._events = [f"{prefix}.{each}" for each in events]
         self._states = [f"{prefix}.{each}" for each in states]
+        self._made_anew = made_anew
+        self._ids: dict[str, bytes] = {}
         self._descriptions = TopicDescriptions(brokers, security, _REQUEST_MS)
         self._logger = structlog.get_logger(__name__)
         self._crashes = CrashLog(self._logger, "topics_look_crashed")
@@ -51,7 +55,9 @@ class TopicShape:
         """Ask Kafka, and set `problem`."""
         try:
             names = [*self._events, *self._states]
-            problem = self._problem(await self._descriptions.describe(names, names))
+            found = await self._descriptions.describe(names, names)
+            self._compare_ids(found)
+            problem = self._problem(found)
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
             problem = explained_error(error, self._brokers)
         except Exception as error:  # a defect: nobody would look any more
@@ -63,6 +69,13 @@ class TopicShape:
             else:
                 self._logger.warning("topics_unusable", reason=problem)
         self.problem = problem
+
+    def _compare_ids(self, found: Mapping[str, TopicDescription]) -> None:
+        for name, each in found.items():
+            if any(each.topic_id) and self._ids.setdefault(name, each.topic_id) != each.topic_id:
+                self._ids[name] = each.topic_id
+                self._logger.warning("topic_made_anew", topic=name)
+                self._made_anew(name)
 
     def _problem(self, found: Mapping[str, TopicDescription]) -> str | None:
         names = [*self._events, *self._states]

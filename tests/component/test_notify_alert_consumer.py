@@ -542,6 +542,45 @@ def test_parked_messages_of_a_destination_that_is_removed_while_it_runs_are_disc
     play(scenario)
 
 
+def test_what_is_left_of_a_removed_destination_is_discarded_after_the_retention(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pages by their latest alert, waiting messages by when they began to wait."""
+    monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
+
+    def rows_of(name: str, incident: str, at_s: int, *, waits: bool) -> list[StateRow]:
+        alert = replace_at(trigger("breached", incident, f"e-{incident}"), at_s * 1_000)
+        page = Page(incident).apply(alert, destination("webhook", name), at_s * SECOND, busy=False)
+        return list(changes(name, None, page if waits else page.delivered()))
+
+    def replace_at(given: Any, at: int) -> Any:
+        return replace(given, at=at)
+
+    async def scenario() -> None:
+        desk = Desk("webhook")
+        store = desk.bench.store
+        desk.bench.clock.move(PARKED_RETENTION + 100 * SECOND)
+        for name, rows in {
+            "kept": rows_of("former", "inc-1", 101, waits=True),
+            "old": rows_of("former", "inc-2", 99, waits=True) + rows_of("former", "inc-3", 99, waits=False),
+            "mine": rows_of("d", "inc-4", 99, waits=False),
+        }.items():
+            assert rows, name
+            await store.write(0, rows)
+        await store.write(0, [StateRow(b"former\x1fpending\x1finc-5\x1fe", b"rubbish")])
+        with capture_logs() as logs:
+            await desk.start()
+            await desk.until(lambda: len(store.left()) <= 3)
+            await desk.until(lambda: any(log["event"] == "removed_destination_discarded" for log in logs))
+        assert {(each.split(b"\x1f")[0], each.split(b"\x1f")[2]) for each in store.left()} == {
+            (b"former", b"inc-1"), (b"d", b"inc-4")
+        }  # fmt: skip
+        told = next(log for log in logs if log["event"] == "removed_destination_discarded")
+        assert (told["absent"], told["count"]) == (["former"], 4)
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("running", [True, False], ids=["running", "later"])
 def test_a_retry_at_a_destination_that_is_no_more_stays_parked(monkeypatch: pytest.MonkeyPatch, running: bool) -> None:
     monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
@@ -604,7 +643,7 @@ def test_retries_and_parked_messages_come_from_one_reader_of_the_rows_of_all_des
 def test_requests_wait_while_a_destination_takes_no_more_and_those_beyond_a_number_in_kafka(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(row_feed, "_MOST_KEPT", 5)
+    monkeypatch.setattr(row_feed, "_MOST_RETAINED", 5)
 
     async def scenario() -> None:
         desk = FeedDesk()
@@ -637,3 +676,24 @@ def test_the_number_of_parked_messages_is_limited_for_each_destination() -> None
             row = parked_row(parked_at(at, f"e{at}", name))
             parked.read(0, row.key, row.value)
     assert [row.key for row in parked.discard(10)[0]] == [b"d\x1fparked\x1fe0", b"former\x1fparked\x1fe0"]
+
+
+def test_a_closing_that_waits_for_alerts_of_a_topic_that_was_made_anew_waits_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its barrier is an offset that the new topic may never have."""
+    monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
+
+    async def scenario() -> None:
+        desk = Desk()
+        for number in range(3):
+            desk.kafka.put(ALERTS, value_of(event("breached", f"inc-{number}")), at=5)
+        desk.kafka.put(INCIDENTS, value_of(event("closed", "inc-0")), at=6)
+        desk.kafka.visible[ALERTS] = 1
+        await desk.start()
+        await desk.until(lambda: desk.heard == ["breached-inc-0--"] and INCIDENTS in desk.kafka.held)
+        desk.kafka.logs[ALERTS] = []
+        desk.kafka.at[ALERTS] = 0
+        await desk.until(lambda: desk.heard[1:] == ["closed-inc-0--/response/1"])
+
+    play(scenario)

@@ -135,6 +135,33 @@ def test_other_routes_hold_at_all_destinations_for_alerts_from_then_on(tmp_path:
     play(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("noticed", ["by its end", "by its id"])
+def test_alerts_of_a_topic_that_was_made_anew_go_by_the_routes_in_force(tmp_path: Path, noticed: str) -> None:
+    """Its offsets begin anew: by them they would be of before the change of routes."""
+
+    async def scenario(office: Office) -> None:
+        routing = office.of("first").routing
+        assert routed(routing, "P1", 900) == {"first"}
+        office.of("first").ends = {0: 1_000, 1: 7}
+        office.write(ROUTES.replace("severity: P1", "severity: P2"))
+        await office.reload.look(at_once=True)
+        await until(lambda: office.workers.digest == office.loader.load().digest)
+        furthest = routing.furthest()
+        assert furthest == {0: 1_000, 1: 7}
+        assert routed(routing, "P1", 1_004) == {"second"}  # read while Kafka was asked where the alerts end
+        routing.alerts_end(0, 1_000, furthest)
+        routing.alerts_end(1, 7, furthest)
+        assert routed(routing, "P1", 5) == {"first"}
+        if noticed == "by its end":
+            routing.alerts_end(0, 6, routing.furthest())
+        else:
+            office.workers.alerts_made_anew()
+        assert routed(routing, "P1", 5) == {"second"}
+        assert routing.furthest().get(0) == 6
+
+    play(tmp_path, scenario)
+
+
 def test_an_alert_that_one_destination_has_routed_goes_by_the_same_routes_at_all(tmp_path: Path) -> None:
     """It was written after Kafka was asked, and read before the routes were exchanged."""
 

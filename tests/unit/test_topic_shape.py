@@ -107,3 +107,22 @@ def test_topics_that_this_user_may_not_see_are_not_called_missing() -> None:
     shape._descriptions.denied = frozenset({"eu.alerts", "eu.other"})
     asyncio.run(shape.look())
     assert shape.problem.startswith("this user may not see the topic eu.alerts: an administrator of Kafka has to allow")
+
+
+def test_a_topic_with_another_id_was_made_anew() -> None:
+    anew = list[str]()
+    shape = _shape(
+        _found(),  # a broker that tells no ids
+        _found(alerts=TopicDescription(8, b"1", "delete")),
+        _found(alerts=None),
+        _found(alerts=TopicDescription(8, b"2", "delete")),
+        _found(alerts=TopicDescription(8, b"2", "delete")),
+    )
+    shape._made_anew = anew.append
+
+    async def scenario() -> None:
+        while shape._descriptions.answers:
+            await shape.look()
+
+    asyncio.run(scenario())
+    assert anew == ["eu.alerts"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from connect.notify.destinations.kind import Secrets
 from connect.notify.destinations.secrets import read_destination_secrets
@@ -78,7 +80,7 @@ class RoutingInForce:
 
     def __init__(self, routing: Routing) -> None:
         self.routing = routing
-        self._before: list[tuple[Mapping[int, int], Routing]] = []
+        self._before: list[tuple[dict[int, int], Routing]] = []
         """Earlier routings, the oldest first, each with the offset of every partition at which it ended."""
         self._routed: dict[int, int] = {}
         """By partition the offset after the last alert that any destination has routed."""
@@ -98,6 +100,34 @@ class RoutingInForce:
         self.routing = routing
         self._found.clear()
         self._equal.clear()
+
+    def furthest(self) -> Mapping[int, int]:
+        """By partition the offset up to which alerts are known to have been written."""
+        found = dict(self._routed)
+        for until, _ in self._before:
+            for partition, end in until.items():
+                found[partition] = max(found.get(partition, 0), end)
+        return found
+
+    def alerts_end(self, partition: int, end: int, furthest: Mapping[int, int]) -> None:
+        """Kafka says that the alerts of a partition end here; `furthest` was found before it was asked. Where fewer are
+        left, the topic was deleted and made anew, and nothing of it was written before the routing in force."""
+        if end < furthest.get(partition, 0):
+            self._forget([partition])
+
+    def alerts_made_anew(self) -> None:
+        """The topic of alerts was deleted and made anew."""
+        self._forget({*self._routed, *(partition for until, _ in self._before for partition in until)})
+
+    def _forget(self, partitions: Collection[int]) -> None:
+        for partition in partitions:
+            self._routed.pop(partition, None)
+            for until, _ in self._before:
+                until.pop(partition, None)
+        self._found.clear()
+        structlog.get_logger("connect.notify").warning(
+            "alerts_made_anew", partitions=sorted(partitions), consequence="all of them go by the routing in force"
+        )
 
     def known_for(self, partition: int, offset: int, alert: str) -> Mapping[str, Language | None] | None:
         """The destinations of an alert that another destination has asked for; None where none has."""
