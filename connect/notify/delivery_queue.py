@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Protocol
 
 import structlog
 
@@ -25,9 +24,10 @@ from connect.notify.page_store_rows import StateRow, retried_row
 from connect.notify.parking import Parking
 from connect.notify.pending_pages import PageKey
 from connect.notify.retry_policy import next_try
+from connect.notify.row_store import Store
 from connect.notify.triggers import PageTrigger
 from streams.i18n.catalogues import Language
-from streams.sla.instants import SECOND
+from streams.sla.instants import DAY, SECOND
 from streams.time_source import TimeSource
 from streams.topics import DEFAULT_PREFIX
 
@@ -35,16 +35,10 @@ from streams.topics import DEFAULT_PREFIX
 MOST_PENDING = 1_000
 #: Memory of those of a webhook in bytes, roughly: an alert may list a thousand tenants, a closing a thousand clocks.
 MOST_PENDING_BYTES = 32 * 1024 * 1024
+#: No attempt is further ahead than this.
+_LONGEST_WAIT = 2 * DAY
 #: In place of an incident, whose id has no control characters.
 _FOLDING = "\x1f"
-
-
-class Store(Protocol):
-    """Persists rows."""
-
-    async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
-        """Returns when all replicas have the rows. Rows are stored in the order of the calls."""
-        ...
 
 
 class DeliveryQueue:
@@ -77,6 +71,8 @@ class DeliveryQueue:
         """Pages whose rows are being written with those of others: of a digest, or given up together."""
         self._digests = DigestSchedule(destination.pages_per_minute)
         self.health = DestinationHealth(destination.name)
+        self._latest = 0
+        """When it was last looked what is due."""
         self._wake = asyncio.Event()
         self._suspended = True
         self._failure: Exception | None = None
@@ -189,7 +185,7 @@ class DeliveryQueue:
         """Start every request that may start now; the instant of the next one, if that is known."""
         kind = self._destination.kind
         while not self._suspended and self.health.disabled is None:
-            now = self._clock.now()
+            now = self._now()
             for partition, waiting in self._digests.take_due(now):
                 self._fold(partition, waiting, now)
             if len(self._tasks) >= (1 if self.health.probing else kind.concurrency):
@@ -198,6 +194,8 @@ class DeliveryQueue:
             if first is None:
                 return self._digests.next_due
             due, key = first
+            if due > now + _LONGEST_WAIT:  # stored by a clock that was ahead
+                due = now
             if (at := max(due, self.health.not_before)) > now:
                 return at if self._digests.next_due is None else min(at, self._digests.next_due)
             self._pages.queue.pop(key)
@@ -209,6 +207,17 @@ class DeliveryQueue:
             rows = self._pages.start(key)
             self._tasks[key] = asyncio.create_task(self._deliver(key, page.head, rows))
         return None
+
+    def _now(self) -> int:
+        """The present instant. Where the clock was set back, what waits does so for as long as it would have before."""
+        now = self._clock.now()
+        if (by := self._latest - now) > SECOND:
+            self._log.warning("clock_set_back", seconds=by // SECOND)
+            self.health.set_back(by)
+            self._digests.set_back(by)
+            self._pages.queue.set_back(by)
+        self._latest = now
+        return now
 
     def _fold(self, partition: int, waiting: set[PageKey], now: int) -> None:
         """Send one digest for these pages; a single one is sent alone, unless it can join a digest that waits."""

@@ -29,6 +29,10 @@ class DestinationHealth:
         """Whether the destination accepts messages, as far as is known."""
         return self.disabled is None and not self._breaker.open
 
+    def set_back(self, by: int) -> None:
+        """The clock was set back by so much."""
+        self.not_before -= by
+
     def sent(self, now: int, min_interval: int) -> None:
         """A request was started."""
         self.not_before = max(self.not_before, now + min_interval)

@@ -52,6 +52,11 @@ class DigestSchedule:
         self._sent.append(now)
         return False
 
+    def set_back(self, by: int) -> None:
+        """The clock was set back by so much."""
+        self._sent = deque((at - by for at in self._sent), self._limit)
+        self._due = {partition: due - by for partition, due in self._due.items()}
+
     def take_due(self, now: int) -> Iterator[tuple[int, set[PageKey]]]:
         """The partitions whose digest is due, each with the pages that have waited."""
         for partition, due in list(self._due.items()):

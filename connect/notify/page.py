@@ -290,6 +290,19 @@ class Page:
         return max(now, self.pending[-1].seq + 1) if self.pending else now
 
 
+def differing(
+    before: tuple[Message, ...], after: tuple[Message, ...]
+) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """Both without the same messages at their beginnings and ends: of a thousand that wait one comes or goes."""
+    start, most = 0, min(len(before), len(after))
+    while start < most and before[start] is after[start]:
+        start += 1
+    end = 0
+    while end < most - start and before[-1 - end] is after[-1 - end]:
+        end += 1
+    return before[start : len(before) - end], after[start : len(after) - end]
+
+
 def folded(page: Page, key: str) -> Page:
     """The page after a digest with this dedup key has taken its alerts. Clocks of late alerts have ended already."""
     taken = [each for each in page.pending if page.may_be_folded(each)]

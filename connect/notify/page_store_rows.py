@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast
 
 from connect.notify.message import Message
-from connect.notify.page import FoldedClock, Page
+from connect.notify.page import FoldedClock, Page, differing
 from streams.i18n.catalogues import Language
 from streams.serde.cloudevents_json import format_line
 
@@ -81,9 +81,10 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Stat
     """The rows that turn the stored page into the next one. Deletions come last: rows are written one by one, and an
     alert that a crash leaves in two of them is sent twice, not lost."""
     old = before if before is not None else Page(after.incident)
-    remaining = {message.id for message in after.pending}
-    known = {message.id: message for message in old.pending}
-    for message in after.pending:
+    was, now = differing(old.pending, after.pending)
+    remaining = {message.id for message in now}
+    known = {message.id: message for message in was}
+    for message in now:
         if known.get(message.id) != message:
             yield pending_row(destination, after.incident, message)
     deleted = list[StateRow]()
@@ -93,7 +94,7 @@ def changes(destination: str, before: Page | None, after: Page) -> Iterator[Stat
             deleted.append(page)
         else:
             yield page
-    for message in old.pending:
+    for message in was:
         if message.id not in remaining:
             deleted.append(StateRow(_key(destination, "pending", after.incident, message.id), None))
     yield from deleted

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
-from connect.notify.page import Page
+from connect.notify.page import Page, differing
 
 
 class PageKey(NamedTuple):
@@ -59,11 +60,10 @@ class PendingPages:
     def put(self, key: PageKey, page: Page) -> None:
         """Replace a page; one that is over is dropped. It is not in a queue before `enqueue`."""
         before = self._pages.get(key)
-        old = () if before is None else before.pending
-        self.messages += len(page.pending) - len(old)
-        self.size += sum(each.size for each in page.pending) - sum(each.size for each in old)
-        self.alerts += sum(each.action == "trigger" for each in page.pending)
-        self.alerts -= sum(each.action == "trigger" for each in old)
+        was, now = differing(() if before is None else before.pending, page.pending)
+        self.messages += len(now) - len(was)
+        self.size += sum(each.size for each in now) - sum(each.size for each in was)
+        self.alerts += sum(each.action == "trigger" for each in now) - sum(each.action == "trigger" for each in was)
         waiting = self._waiting.setdefault(key.partition, set())
         if page.pending:
             waiting.add(key)
@@ -95,6 +95,15 @@ class PendingPages:
     def pop(self, key: PageKey) -> None:
         """Remove what `first_due` has returned."""
         heapq.heappop(self._queue_of(self._pages[key]))
+
+    def set_back(self, by: int) -> None:
+        """The clock was set back by so much: every attempt is due earlier, in the same order."""
+        for key, page in self._pages.items():
+            if page.pending:
+                pending = tuple(each._replace(due=each.due - by) for each in page.pending)
+                self._pages[key] = replace(page, pending=pending)
+        for queue in (self._alerts, self._ends):
+            queue[:] = [(due - by, seq, key) for due, seq, key in queue]
 
     def clear(self) -> None:
         self._pages.clear()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
-from aiokafka.structs import TopicPartition
 
 from connect.kafka_io.cancellation import cancelled_by_us
 from connect.notify.page_store_rows import TOPIC, read_key
@@ -23,7 +22,7 @@ from streams.kafka.shutdown import end_consumer
 #: Rows that are kept for a destination that takes none, and their bytes; beyond, it reads them back from Kafka.
 _MOST_RETAINED, _MOST_RETAINED_BYTES = 2_000, 8 * 1024 * 1024
 _RECONNECT_S = 2.0
-_START_S = 30.0
+_START_S, _ASSIGNMENT_S, _LOOK_AGAIN_S = 30.0, 10.0, 0.05
 _POLL_MS = 250
 #: Rows that are looked at without a pause for other tasks of the loop.
 _AT_ONCE = 500
@@ -116,12 +115,13 @@ class RowFeed:
         consumer = self._connect()
         try:
             await consumer.start()
-            await consumer.topics()
-            partitions = consumer.partitions_for_topic(self._topic)
-            if not partitions:
+            if self._topic not in await consumer.topics():
                 raise SlaError(f"there is no topic {self._topic}; `sla topics apply` creates the topics")
-            places = [TopicPartition(self._topic, each) for each in sorted(partitions)]
-            consumer.assign(places)
+            consumer.subscribe([self._topic])  # without a group it gets all partitions
+            async with asyncio.timeout(_ASSIGNMENT_S):
+                while not consumer.assignment():
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+            places = list(consumer.assignment())
             ends = await consumer.end_offsets(places)
             for where in places:
                 consumer.seek(where, self._at.setdefault(where.partition, ends[where]))

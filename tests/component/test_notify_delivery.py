@@ -9,10 +9,13 @@ from dataclasses import replace
 import pytest
 from notify_bench import Bench, destination, failed, play
 
+from connect.notify.destination_pages import DestinationPages
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
 from connect.notify.destinations.kind import MASKED
 from connect.notify.destinations.webhook import RETRY_SCHEDULE
 from connect.notify.message import Message
+from connect.notify.page import Page
+from connect.notify.pending_pages import PageKey
 from connect.notify.triggers import PageTrigger
 from streams.sla.instants import HOUR, MINUTE, SECOND
 from tests.page_triggers import trigger
@@ -557,3 +560,58 @@ def test_rows_that_can_t_be_kept_end_the_delivery() -> None:
             await bench.running
 
     play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["webhook", "pagerduty"])
+def test_a_clock_that_is_set_back_delays_nothing(kind: str) -> None:
+    """By a year: what waits for its next attempt, for a digest, or for a destination that is down goes on."""
+
+    async def scenario() -> None:
+        bench = Bench(destination(kind, pages_per_minute=2))
+        bench.clock.at = year = 365 * 86_400 * SECOND
+        bench.start()
+        bench.sender.always = failed
+        for number in range(6):
+            await bench.give(trigger("breached", f"inc-{number}"))
+        await bench.pass_to(year // SECOND + 20)
+        bench.clock.at = 0
+        bench.delivery.resume()  # the machine's clock looks every second
+        await bench.settled()
+        bench.sender.always = lambda _: Delivered()
+        await bench.pass_to(900)
+        assert bench.delivery.pending == 0
+        await bench.give(trigger("breached", "inc-later"))
+        await bench.pass_to(905)
+        assert bench.sender.heard[-1][1] == "inc-later"
+
+        after = Bench(bench.to)  # what a clock that was ahead has stored is not waited for
+        stored = Page("inc-1").apply(trigger("breached"), bench.to, year, busy=False)
+        after.delivery.load(0, [stored])
+        after.delivery.rows_written()
+        after.start()
+        await after.pass_to(2)
+        assert len(after.sender.heard) == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["webhook", "pagerduty", "slack"])
+def test_one_more_alert_of_an_incident_of_which_many_wait_looks_at_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Ten thousand alerts of one incident: each of a thousand that wait was weighed anew for each of them."""
+    weighed = 0
+    size = Message.size.fget  # type: ignore[attr-defined]
+
+    def counted(message: Message) -> int:
+        nonlocal weighed
+        weighed += 1
+        return int(size(message))
+
+    monkeypatch.setattr(Message, "size", property(counted))
+    pages = DestinationPages(destination(kind), "sla")
+    for number in range(100):
+        change = pages.apply(0, trigger("breached", id_=f"e{number}", instance=number), None, number)
+        assert len(change.rows) == 2
+    assert (pages.queue.messages, pages.queue.alerts, weighed) == (100, 100, 100)
+    assert pages.queue.size == sum(int(size(each)) for each in pages.queue.get(PageKey(0, "inc-1")).pending)  # type: ignore[union-attr]

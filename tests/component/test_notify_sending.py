@@ -208,6 +208,8 @@ def test_nobody_there() -> None:
         assert await tried(hook(timeout=60 * SECOND), "http://no-such-host.invalid/x") == Failed(
             "its name does not resolve"
         )
+        for host in ("a" * 70 + ".example", "a..example"):  # no name can be so
+            assert await tried(hook(), f"http://{host}/x") == Failed("its address can't be used")
 
     play(scenario)
 

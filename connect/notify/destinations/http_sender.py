@@ -67,7 +67,7 @@ class HttpSender:
                 return kind.judge(response.status, response.headers.get("Retry-After"), text, self._clock.now())
         except TimeoutError:
             return Failed(f"no answer within {self._destination.timeout / SECOND:g} s")
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # of a host name that no name can be
             return Failed(_failure_reason(error))
         except Exception as error:  # a bug: the message is parked, and the others are delivered
             self._log.error("message_not_sendable", destination=self._destination.name, error=type(error).__name__)
@@ -114,7 +114,7 @@ def _failure_reason(error: Exception) -> str:
         if isinstance(cause, PrivateAddressError):
             return str(cause)
         cause = getattr(cause, "os_error", None) or cause.__cause__
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.InvalidURL | UnicodeError):
         return "its address can't be used"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name does not resolve"
