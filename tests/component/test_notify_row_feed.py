@@ -1,0 +1,102 @@
+"""The feed of rows over a consumer that fails: where it begins, and that it leaves nothing out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaConnectionError
+from notify_bench import play
+from structlog.testing import capture_logs
+
+from connect.notify import row_feed
+from connect.notify.row_feed import RowFeed
+from streams.errors import SlaError
+from tests.waiting import until
+
+ROWS = TopicPartition("sla.notifications", 0)
+
+
+class Log:
+    """The rows of one partition; `failures` are raised by reads in turn."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+        self.failures: list[BaseException] = []
+        self.topics_known = {"sla.notifications"}
+        self.connections = 0
+
+    def write(self, *keys: bytes) -> None:
+        for key in keys:
+            self.rows.append(ConsumerRecord(*ROWS, len(self.rows), 0, 0, key, b"{}", 0, 0, 0, ()))
+
+
+class Consumer:
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.at = 0
+        log.connections += 1
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def topics(self) -> set[str]:
+        return self.log.topics_known
+
+    def subscribe(self, topics: list[str]) -> None:
+        assert topics == [ROWS.topic]
+
+    def assignment(self) -> set[TopicPartition]:
+        return {ROWS}
+
+    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, len(self.log.rows))
+
+    def seek(self, _: TopicPartition, offset: int) -> None:
+        self.at = offset
+
+    async def getmany(self, **_: object) -> dict[TopicPartition, list[Any]]:
+        await asyncio.sleep(0.001)
+        if self.log.failures:
+            raise self.log.failures.pop(0)
+        found, self.at = self.log.rows[self.at :], len(self.log.rows)
+        return {ROWS: found} if found else {}
+
+
+def test_rows_that_are_written_while_the_feed_is_disconnected_reach_it_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(row_feed, "_RECONNECT_S", 0.001)
+    monkeypatch.setattr(row_feed, "_START_S", 0.01)
+
+    async def scenario() -> None:
+        log = Log()
+        log.topics_known = set()
+        feed = RowFeed("sla", lambda: Consumer(log))
+        with capture_logs() as logs:
+            running = asyncio.create_task(feed.run())
+            with pytest.raises(SlaError, match=r"where the rows of sla\.notifications end"):
+                await feed.open("d", lambda _: False)
+            log.write(b"d\x1fparked\x1fbefore")
+            log.topics_known = {ROWS.topic}
+            await until(feed._started.is_set)
+            fed = await feed.open("d", lambda name: name == "former")
+            await until(lambda: feed._at == {0: 1})
+            log.write(b"d\x1fparked\x1fe1", b"d\x1fpending\x1finc\x1fe2", b"other\x1fparked\x1fe3", b"rubbish")
+            await until(lambda: feed._at == {0: 5})
+            log.failures = [KafkaConnectionError("away"), ZeroDivisionError(), asyncio.CancelledError()]
+            log.write(b"d\x1fretry\x1fe4", b"former\x1fparked\x1fe5")
+            await until(lambda: feed._at == {0: 7} and not log.failures)
+            assert [record.key.split(b"\x1f")[-1] for record in fed.take(9)] == [b"e1", b"e4", b"e5"]
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        assert log.connections >= 4
+        reasons = [each["reason"] for each in logs if each["event"] == "rows_unavailable"]
+        assert len(reasons) >= 3
+        assert "there is no topic" in reasons[0]
+
+    play(scenario)
