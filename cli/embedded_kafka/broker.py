@@ -71,10 +71,10 @@ class Broker:
     def alive(self) -> bool:
         return self._node.watch is not None and self._node.watch.poll() is None
 
-    def stop(self, *, keep_data: bool = False) -> None:
-        """Ends Kafka cleanly, by force if it takes too long; a temporary data directory is removed, unless somebody is
-        to read its logs."""
-        self._end(signal.SIGTERM)
+    def stop(self, *, keep_data: bool = False, within_s: float = _STOP_S) -> None:
+        """Ends Kafka cleanly, by force if it takes longer than `within_s`. A temporary directory of data is removed,
+        unless somebody is to read its logs."""
+        self._end(signal.SIGTERM, within_s)
         if self._node.temporary and not keep_data:
             shutil.rmtree(self.data_dir, ignore_errors=True)
 
@@ -93,7 +93,7 @@ class Broker:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, how: signal.Signals, within_s: float = _STOP_S) -> None:
         watch, self._node.watch = self._node.watch, None
         if watch is None or watch.stdin is None:
             return
@@ -102,7 +102,7 @@ class Broker:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._node.pid, how)
         try:
-            watch.wait(_STOP_S)
+            watch.wait(within_s)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._node.pid, signal.SIGKILL)

@@ -11,11 +11,12 @@ with the inputs that its evidence names, as they were accepted then.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from heapq import heapify, heappop
 from typing import NamedTuple
 
 from streams.replay.history import InputLine, Replay, Step, TimeAdvance, apply_to_incidents
-from streams.replay.verify_made import FactChange, MadeChecks
+from streams.replay.verify_made import FactChange, MadeChecks, NamesBefore
 from streams.sla.arrival import TimeLimits, check_time
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.submitted import SubmittedStatement, TermDifference
@@ -197,7 +198,7 @@ def check_with_events(
             if isinstance(step, TimeAdvance):
                 dated = True
                 ready = waiting.made_by(step)
-                found |= {index: check_against(statements[index], months.recomputation) for index in ready}
+                found |= {index: check_against(waiting.as_known(index), months.recomputation) for index in ready}
             elif isinstance(step, InputLine):
                 arrival, backfill = step.arrival, step.event.backfill
                 if step.event.type in CONTRACT_TYPES:
@@ -245,6 +246,7 @@ class _WaitingStatements:
     def __init__(self, statements: list[SubmittedStatement], recomputation: Recomputation, without: set[int]) -> None:
         self._statements = statements
         self._recomputation = recomputation
+        self._names = NamesBefore(recomputation)
         self._by_time = [(given.time, index) for index, given in enumerate(statements) if index not in without]
         heapify(self._by_time)
         self._by_tenant: dict[str, list[int]] = {}
@@ -266,10 +268,11 @@ class _WaitingStatements:
             self._for_backfill = []
         for index in ready:
             given = self._statements[index]
-            known_at = self._recomputation.known_at(given.tenant)
+            name = self._names.name(given.tenant)
+            known_at = self._recomputation.known_at(name)
             # A month without time under contract has a statement only if it had one before.
             had_one = given.status == "adjusted" or not given.eligible
-            period = self._recomputation.period(given.tenant, given.month, settled=had_one)
+            period = self._recomputation.period(name, given.month, settled=had_one)
             # Another period follows from a contract fact that is yet to arrive: an earlier one moves the first month
             # that has a statement, and fixes the zone.
             if known_at is None or given.period != period:
@@ -279,6 +282,12 @@ class _WaitingStatements:
             else:
                 self._for_backfill.append(index)
         return made
+
+    def as_known(self, index: int) -> SubmittedStatement:
+        """A statement with the name that its tenant has in the facts read so far: one that is made late, after an
+        erasure, has the pseudonym already and is checked against the facts of before."""
+        given = self._statements[index]
+        return replace(given, tenant=self._names.name(given.tenant))
 
     def contract_arrives(self, tenant: str) -> None:
         """A contract fact of this tenant is about to be applied; the next advance looks at what waits for it."""

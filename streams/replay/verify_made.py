@@ -53,23 +53,24 @@ class _Count:
         self.last = now
 
 
-class _Names:
+class NamesBefore:
     """The names that erased tenants had before their erasure was read (R29)."""
 
     def __init__(self, recomputation: Recomputation) -> None:
         self._recomputation = recomputation
+        self._hashed: set[str] = set()
         self._before: dict[str, str] = {}
 
     def name(self, tenant: str) -> str:
+        """The name under which the facts read so far have a tenant of a statement."""
         if not tenant.startswith(ERASED) or self._recomputation.known_at(tenant) is not None:
             return tenant
         if tenant not in self._before:
-            pseudonym = self._recomputation.erasures.pseudonym
-            found = next((name for name in self._recomputation.tenants() if pseudonym(name) == tenant), None)
-            if found is None:
-                return tenant
-            self._before[tenant] = found
-        return self._before[tenant]
+            for name in self._recomputation.tenants():
+                if name not in self._hashed:
+                    self._hashed.add(name)
+                    self._before[self._recomputation.erasures.pseudonym(name)] = name
+        return self._before.get(tenant, tenant)
 
 
 class MadeChecks:
@@ -81,7 +82,7 @@ class MadeChecks:
         self._statements = statements
         self._policies = policies
         self._recomputation = recomputation
-        self._names = _Names(recomputation)
+        self._names = NamesBefore(recomputation)
         self._every_received = True
         self._undated_load = False
         self._fit: set[int] = set()

@@ -1,6 +1,5 @@
 """The embedded Kafka's files: settings, pinned jars and their download, and one clear line for each refusal."""
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -28,7 +27,7 @@ from cli.embedded_kafka.node_files import (
     startup_cache_options,
     why_ended,
 )
-from cli.embedded_kafka.startup_cache import make_startup_cache
+from cli.embedded_kafka.startup_cache import REASON, make_startup_cache
 
 JARS = {"a-1.jar": b"first", "b-2.jar": b"second" * 1000}
 
@@ -198,8 +197,28 @@ def test_a_startup_cache_that_cannot_be_made_is_not_tried_again(
     monkeypatch.setattr(startup_cache, "start_broker", refused)
     assert three_starts_of_a_cache() == [None, None, None]
     cache = startup_cache_of([tmp_path / "a-1.jar"])
-    assert (len(tried), cache.stat().st_size, startup_cache_options(cache)) == (1, 0, ())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-1.jar", cache.name, "startup.lock"]
+    assert (len(tried), cache.stat().st_size, startup_cache_options(cache)) == (2, 0, ())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-1.jar", cache.name, REASON, "startup.lock"]
+    assert (tmp_path / REASON).read_text() == "no memory\n"
+
+
+def test_a_startup_cache_that_fails_once_is_made_all_the_same(
+    three_starts_of_a_cache: Callable[[], list[Path | None]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As where another program takes the port of the Kafka whose start is recorded."""
+    failures = [BrokerError("port in use")]
+
+    def start(*_: object, **__: object) -> SimpleNamespace:
+        if failures:
+            raise failures.pop()
+        return SimpleNamespace(stop=lambda **_: None)
+
+    def run(command: list[str], **_: object) -> None:
+        Path(next(word for word in command if word.startswith("-XX:AOTCache=")).partition("=")[2]).write_bytes(b"cache")
+
+    monkeypatch.setattr(startup_cache, "start_broker", start)
+    monkeypatch.setattr(subprocess, "run", run)
+    assert three_starts_of_a_cache() == [startup_cache_of([tmp_path / "a-1.jar"])] * 3
 
 
 def test_a_startup_cache_that_took_too_long_is_tried_again(
@@ -210,7 +229,7 @@ def test_a_startup_cache_that_took_too_long_is_tried_again(
     def run(command: list[str], *, timeout: float, **_: object) -> None:
         raise subprocess.TimeoutExpired(command, timeout)
 
-    monkeypatch.setattr(startup_cache, "start_broker", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr(startup_cache, "start_broker", lambda *_, **__: SimpleNamespace(stop=lambda **_: None))
     monkeypatch.setattr(subprocess, "run", run)
     assert three_starts_of_a_cache() == [None, None, None]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-1.jar", "startup.lock"]
@@ -230,7 +249,7 @@ def test_the_startup_cache_is_made_once_for_its_jars_and_the_newest_three_are_ke
         written = next(word for word in command if word.startswith("-XX:AOTCache="))
         Path(written.partition("=")[2]).write_bytes(b"cache")
 
-    monkeypatch.setattr(startup_cache, "start_broker", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr(startup_cache, "start_broker", lambda *_, **__: SimpleNamespace(stop=lambda **_: None))
     monkeypatch.setattr(startup_cache.subprocess, "run", run)
     cache = startup_cache_of([jar])
     assert three_starts_of_a_cache() == [cache] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,7 @@ from story import (
     amended,
     claimed,
     contract,
+    erased,
     maintenance,
     maintenance_cancelled,
     opened,
@@ -35,6 +37,7 @@ from streams.sla.canonical_json import canonical_json
 from streams.sla.credits.month_close import OUT_OF_ORDER
 from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.submitted import submitted_statement
+from streams.sla.erasure import Erasures
 from streams.sla.events import Rejection
 
 Tamper = Callable[[dict[str, Any]], None]
@@ -450,3 +453,26 @@ def test_the_work_is_linear_in_statements_and_lines(monkeypatch: pytest.MonkeyPa
     assert set(found) == set(range(len(given)))
     checks = 2 * len(given)  # computing a month asks once, and a check may compute it twice
     assert looks <= 2 * len(given) + checks + count
+
+
+def test_a_statement_of_before_an_erasure_that_was_made_after_it_agrees() -> None:
+    """It waits for other partitions, so it has the pseudonym, and the facts of its own instant (R26, R29)."""
+    lines = [
+        contract("2026-02-01T00:00:00Z", id="c-1"),
+        opened("2026-03-10T00:00:00Z", id="o-1"),
+        resolved("2026-03-11T03:00:00Z", id="z-1"),
+        contract("2026-03-20T00:00:00Z", "2026-03-05T00:00:00Z", charge=5, id="c-2"),
+        erased("2026-03-25T00:00:00Z", id="e-1"),
+    ]
+    before = next(
+        one for one in statements(*lines) if one["data"]["status"] == "provisional" and one["data"]["downtime_s"]
+    )
+    assert before["time"] < "2026-03-20"
+    limits = TimeLimits()
+    given = submitted_statement(from_json(before)[1], before["data"])
+    late = replace(given, tenant=Erasures(limits.pseudonym_key).pseudonym("acme"))
+    assert check_with_events([late], texts(lines), ReplayedMonths(policies(), limits)) == {0: None}
+    wrong = replace(late, downtime=late.downtime + 1)
+    found = check_with_events([wrong], texts(lines), ReplayedMonths(policies(), limits))[0]
+    assert found is not None
+    assert found.term == "downtime_s"
