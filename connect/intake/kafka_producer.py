@@ -18,7 +18,7 @@ from aiokafka.errors import (
 
 from connect.intake.byte_budget import ByteBudget
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
-from connect.kafka_io.cancellation import cancelled_by_us
+from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.kafka.causes import explained_error
@@ -232,7 +232,7 @@ class KafkaPublisher:
             except asyncio.CancelledError:
                 if cancelled_by_us():
                     raise
-                self._unavailable_reason, self._broken = "a client of Kafka gave up", True
+                self._unavailable_reason, self._broken = CLIENT_ENDED, True
                 self._log.warning("kafka_unavailable", reason=self._unavailable_reason)
             except Exception as error:  # a defect: it must not end the attempts
                 self._unavailable_reason, self._broken = f"internal error: {type(error).__name__}", True

@@ -1,15 +1,39 @@
-"""Cancellations at a wrong time: those that nobody asked for, and those that would cut a clean-up short."""
+"""Cancellations at a wrong time: those that nobody asked for, and those that would cut a clean-up short; and work that
+goes on in spite of them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import NoReturn
+
+#: Why work ended that nobody cancelled.
+CLIENT_ENDED = "a client of Kafka gave up"
 
 
 def cancelled_by_us() -> bool:
     """Whether this task is being cancelled: aiokafka raises the CancelledError of its own tasks too."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def keep_running(
+    work: Callable[[], Awaitable[object]],
+    failed: Callable[[Exception | asyncio.CancelledError], None],
+    every_s: float,
+) -> NoReturn:
+    """Run `work` until it fails, tell what ended it, and run it again `every_s` later, until cancelled. A cancellation
+    that nobody asked for is a failure (`CLIENT_ENDED`)."""
+    while True:
+        try:
+            await work()
+        except asyncio.CancelledError as error:
+            if cancelled_by_us():
+                raise
+            failed(error)
+        except Exception as error:
+            failed(error)
+        await asyncio.sleep(every_s)
 
 
 async def finish(work: Coroutine[object, object, None]) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.kafka.causes import TokenRefused, explained_error
 
 REQUEST_TIMEOUT_MS = 10_000
+_LOOK_AGAIN_S = 0.05
 
 
 class BrokerProblem(SlaError):  # noqa: N818 -- it names what happened
@@ -77,3 +81,13 @@ async def partitions_of(
         names = f"there is no topic {absent[0]}" if len(absent) == 1 else f"there are no topics {', '.join(absent)}"
         raise BrokerProblem(f"{names} at {', '.join(addresses)}; `sla topics apply` creates the product's topics")
     return found
+
+
+async def all_partitions(consumer: Any, topic: str, within_s: float) -> list[TopicPartition]:
+    """Subscribe a consumer without a group, which then gets all partitions of the topic, and wait until it has them.
+    Raises TimeoutError."""
+    consumer.subscribe([topic])
+    async with asyncio.timeout(within_s):
+        while not consumer.assignment():
+            await asyncio.sleep(_LOOK_AGAIN_S)
+    return list(consumer.assignment())

@@ -13,6 +13,7 @@ from aiokafka import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 
+from connect.kafka_io.cancellation import CLIENT_ENDED
 from connect.notify.assigned_partitions import absent_partitions
 from connect.notify.close_ordering import CloseOrdering, WaitingClose
 from connect.notify.delivery_queue import DeliveryQueue
@@ -156,7 +157,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         except Exception as error:  # aiokafka would only log it
             self._load_error = error
         except asyncio.CancelledError:
-            self._load_error = ConnectionError("a client of Kafka gave up")
+            self._load_error = ConnectionError(CLIENT_ENDED)
             raise
         finally:
             self._loaded.set()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from connect.kafka_io.cancellation import cancelled_by_us
+from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
 from connect.notify.destination_health import DestinationHealth
 from connect.notify.destination_pages import DestinationPages, PageChange
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
@@ -254,7 +254,7 @@ class DeliveryQueue:
         except asyncio.CancelledError:
             if cancelled_by_us():
                 raise
-            self._failure = ConnectionError("a client of Kafka gave up")
+            self._failure = ConnectionError(CLIENT_ENDED)
         except Exception as error:
             self._failure = error
         finally:
@@ -272,7 +272,7 @@ class DeliveryQueue:
         except asyncio.CancelledError:
             if cancelled_by_us():
                 raise
-            self._failure = ConnectionError("a client of Kafka gave up")
+            self._failure = ConnectionError(CLIENT_ENDED)
         except Exception as error:
             self._failure = error
         finally:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 from aiokafka.errors import KafkaError
 
-from connect.kafka_io.cancellation import cancelled_by_us, finish
+from connect.kafka_io.cancellation import CLIENT_ENDED, finish, keep_running
 from connect.notify.alert_consumer import PARKED_RETENTION, SHUTDOWN_S, AlertConsumer
 from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.destinations.http_sender import Sender
@@ -81,25 +81,22 @@ class DestinationWorker:
     async def run(self) -> None:
         """Connect, deliver, and reconnect after a failure."""
         try:
-            while True:
-                try:
-                    await self._run_once()
-                except (KafkaError, OSError, SlaError) as error:
-                    failure = str(error) if isinstance(error, SlaError) else explained_error(error)
-                    if failure != self.failure:
-                        self._log.warning("kafka_unavailable", reason=failure)
-                    self.failure = failure
-                except asyncio.CancelledError:
-                    if cancelled_by_us():
-                        raise
-                    self._log.warning("kafka_unavailable", reason="a client of Kafka gave up")
-                    self.failure = "a client of Kafka gave up"
-                except Exception as error:
-                    self._crashes.caught(error)
-                    self.failure = f"internal error: {type(error).__name__}"
-                await asyncio.sleep(self._pause_s)
+            await keep_running(self._run_once, self._failed, self._pause_s)
         finally:
             await self._sender.close()
+
+    def _failed(self, error: Exception | asyncio.CancelledError) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._log.warning("kafka_unavailable", reason=CLIENT_ENDED)
+            self.failure = CLIENT_ENDED
+        elif isinstance(error, KafkaError | OSError | SlaError):
+            failure = str(error) if isinstance(error, SlaError) else explained_error(error)
+            if failure != self.failure:
+                self._log.warning("kafka_unavailable", reason=failure)
+            self.failure = failure
+        else:
+            self._crashes.caught(error)
+            self.failure = f"internal error: {type(error).__name__}"
 
     async def alert_ends(self) -> Mapping[int, int]:
         """The offset after the last alert that has been written, by partition. Raises KafkaError, OSError, SlaError."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 
-from connect.kafka_io.cancellation import cancelled_by_us
+from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
+from connect.kafka_io.connection import all_partitions
 from connect.notify.page_store_rows import TOPIC, read_key
 from connect.notify.row_loading import Wants
 from streams.errors import SlaError
@@ -22,7 +23,7 @@ from streams.kafka.shutdown import end_consumer
 #: Rows that are kept for a destination that takes none, and their bytes; beyond, it reads them back from Kafka.
 _MOST_RETAINED, _MOST_RETAINED_BYTES = 2_000, 8 * 1024 * 1024
 _RECONNECT_S = 2.0
-_START_S, _ASSIGNMENT_S, _LOOK_AGAIN_S = 30.0, 10.0, 0.05
+_START_S, _ASSIGNMENT_S = 30.0, 10.0
 _POLL_MS = 250
 #: Rows that are looked at without a pause for other tasks of the loop.
 _AT_ONCE = 500
@@ -36,10 +37,11 @@ class FedRows:
         self.wants = wants
         self.overrun = False
         """Whether more came than are kept: the destination has to read its rows back."""
-        self._rows: list[Any] = []
+        self._rows: list[tuple[Any, bool]] = []
+        """Each with whether it is a request to retry."""
         self._size = 0
 
-    def put(self, record: Any) -> None:
+    def put(self, record: Any, *, request: bool) -> None:
         if self.overrun:
             return
         self._size += len(record.value or b"")
@@ -47,20 +49,19 @@ class FedRows:
             self.clear()
             self.overrun = True
         else:
-            self._rows.append(record)
+            self._rows.append((record, request))
 
     def take(self, most_requests: int) -> list[Any]:
         """Rows of parked messages, and at most so many requests to retry; the others stay."""
-        taken, left = [], []
-        for record in self._rows:
-            found = read_key(record.key)
-            request = found is not None and found.kind == "retry" and record.value is not None
+        taken: list[Any] = []
+        left: list[tuple[Any, bool]] = []
+        for record, request in self._rows:
             if request and most_requests <= 0:
-                left.append(record)
+                left.append((record, request))
                 continue
             most_requests -= request
             taken.append(record)
-        self._rows, self._size = left, sum(len(each.value or b"") for each in left)
+        self._rows, self._size = left, sum(len(record.value or b"") for record, _ in left)
         return taken
 
     def clear(self) -> None:
@@ -77,6 +78,7 @@ class RowFeed:
         self._at: dict[int, int] = {}
         """Where to go on reading, by partition: kept over failures, so that no row is left out."""
         self._started = asyncio.Event()
+        self._reported = ""
         self._log = structlog.get_logger("connect.notify")
 
     async def open(self, destination: str, wants: Wants) -> FedRows:
@@ -96,20 +98,16 @@ class RowFeed:
             del self._fed[fed.destination]
 
     async def run(self) -> None:
-        reported = ""
-        while True:
-            try:
-                await self._read()
-            except asyncio.CancelledError:
-                if cancelled_by_us():
-                    raise
-                reason = "a client of Kafka gave up"
-            except Exception as error:
-                reason = str(error) if isinstance(error, SlaError) else explained_error(error)
-            if reason != reported:
-                self._log.warning("rows_unavailable", reason=reason, consequence="retries wait")
-                reported = reason
-            await asyncio.sleep(_RECONNECT_S)
+        await keep_running(self._read, self._unavailable, _RECONNECT_S)
+
+    def _unavailable(self, error: Exception | asyncio.CancelledError) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            reason = CLIENT_ENDED
+        else:
+            reason = str(error) if isinstance(error, SlaError) else explained_error(error)
+        if reason != self._reported:
+            self._log.warning("rows_unavailable", reason=reason, consequence="retries wait")
+            self._reported = reason
 
     async def _read(self) -> None:
         consumer = self._connect()
@@ -117,11 +115,7 @@ class RowFeed:
             await consumer.start()
             if self._topic not in await consumer.topics():
                 raise SlaError(f"there is no topic {self._topic}; `sla topics apply` creates the topics")
-            consumer.subscribe([self._topic])  # without a group it gets all partitions
-            async with asyncio.timeout(_ASSIGNMENT_S):
-                while not consumer.assignment():
-                    await asyncio.sleep(_LOOK_AGAIN_S)
-            places = list(consumer.assignment())
+            places = await all_partitions(consumer, self._topic, _ASSIGNMENT_S)
             ends = await consumer.end_offsets(places)
             for where in places:
                 consumer.seek(where, self._at.setdefault(where.partition, ends[where]))
@@ -141,9 +135,10 @@ class RowFeed:
             found = read_key(record.key)
             if found is None or found.kind not in {"parked", "retry"}:
                 continue
+            request = found.kind == "retry" and record.value is not None
             if (fed := self._fed.get(found.destination)) is not None:
-                fed.put(record)
+                fed.put(record, request=request)
                 continue
             for each in self._fed.values():
                 if each.wants(found.destination):
-                    each.put(record)
+                    each.put(record, request=request)

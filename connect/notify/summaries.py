@@ -9,7 +9,8 @@ from typing import Any
 import structlog
 from aiokafka.errors import KafkaError
 
-from connect.kafka_io.cancellation import cancelled_by_us
+from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
+from connect.kafka_io.connection import all_partitions
 from connect.notify.incident_summaries import IncidentSummaries
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
@@ -30,7 +31,6 @@ _CATCH_UP_S = 2.0
 _RECONNECT_S = 30.0
 _SCHEMA_S = 5.0
 _POLL_MS = 200
-_ASSIGNMENT_S = 0.05
 _REQUEST_MS = 10_000
 _OPENED = "incident.opened"
 
@@ -49,16 +49,14 @@ class SummaryReader(IncidentSummaries):
         self._log = structlog.get_logger("connect.notify")
 
     async def run(self) -> None:
-        while True:
-            try:
-                await self._read()
-            except asyncio.CancelledError:
-                if cancelled_by_us():
-                    raise
-                self._log.warning("summaries_unavailable", reason="a client of Kafka gave up")
-            except Exception as error:  # pages without summaries are better than none
-                self._log.warning("summaries_unavailable", reason=repr(error), consequence="pages have no summary")
-            await asyncio.sleep(_RECONNECT_S)
+        await keep_running(self._read, self._unavailable, _RECONNECT_S)
+
+    def _unavailable(self, error: Exception | asyncio.CancelledError) -> None:
+        """Pages without summaries are better than none."""
+        if isinstance(error, asyncio.CancelledError):
+            self._log.warning("summaries_unavailable", reason=CLIENT_ENDED)
+        else:
+            self._log.warning("summaries_unavailable", reason=repr(error), consequence="pages have no summary")
 
     async def catch_up(self) -> None:
         consumer = self._consumer
@@ -88,10 +86,7 @@ class SummaryReader(IncidentSummaries):
         try:
             if topic not in await consumer.topics():
                 raise SlaError(f"there is no topic {topic}, or it may not be read")
-            consumer.subscribe([topic])
-            async with asyncio.timeout(_REQUEST_MS / 1_000):
-                while not consumer.assignment():
-                    await asyncio.sleep(_ASSIGNMENT_S)
+            await all_partitions(consumer, topic, _REQUEST_MS / 1_000)
             await self._seek(consumer)
             self._consumer = consumer
             while True:

@@ -34,7 +34,7 @@ from connect.intake.kafka_records import OutgoingRecord, PreparedEvent
 from connect.intake.mapping.monitors import MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
-from connect.kafka_io.cancellation import cancelled_by_us
+from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.log_damper import CrashLog
@@ -42,7 +42,6 @@ from streams.log_damper import CrashLog
 #: Monitors of one source that were heard and not deleted.
 MAX_MONITORS = 10_000
 _UNCONNECTED = "not connected to Kafka"
-_CLIENT_ENDED = "a client of Kafka gave up"
 _WATERMARK_EVERY_S = 2.0
 _SECOND_HAND_S = 3.0
 _PUBLISHED_AGAIN_S = 15.0
@@ -154,8 +153,8 @@ class Heartbeats:
             except asyncio.CancelledError:
                 if cancelled_by_us():
                     raise
-                self._log.warning("heartbeats_unavailable", reason=_CLIENT_ENDED)
-                self.problem = _CLIENT_ENDED
+                self._log.warning("heartbeats_unavailable", reason=CLIENT_ENDED)
+                self.problem = CLIENT_ENDED
             except Exception as error:  # a defect: nobody notices silences, so heartbeats must not be acknowledged
                 self._crashes.caught(error)
                 self.problem, self._failed = f"internal error: {type(error).__name__}", True
