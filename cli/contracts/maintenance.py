@@ -85,7 +85,7 @@ def schedule(
     fact, plan = found
     names = references()
     names.add(checked_record(fact).event)
-    for warning in reference_warnings(names, settings):
+    for warning in reference_warnings(names, settings, contracts=log.contracts.keys()):
         typer.echo(f"warning: {warning}", err=True)
     for each in window_warnings(plan, standing, log.contracts, policies_here(settings), now):
         typer.echo(f"warning: {warning_text(each)}", err=True)

@@ -90,7 +90,7 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
             print_warnings(
                 ["the mapping has no `updates`: update clocks breach in this history, whatever support answered"]
             )
-        print_warnings(reference_warnings(names, settings, tenants=bool(options.contracts), topic=False))
+        print_warnings(reference_warnings(names, settings, tenants=bool(options.contracts), contracts=()))
         if store.count and not options.contracts:
             print_warnings(["tenants were not checked; --contracts FILE checks them"])
         if options.output is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import typer
@@ -23,10 +23,10 @@ def references() -> References:
 
 
 def reference_warnings(
-    names: References, settings: Settings, *, tenants: bool = True, topic: bool = True
+    names: References, settings: Settings, *, tenants: bool = True, contracts: Collection[str] | None = None
 ) -> Iterator[str]:
-    """A sentence for each name that no policy here declares, or that no contract names. Tenants need a read of the
-    contract topic; without `topic`, the contracts among the events are all there are. Raises BrokerProblem."""
+    """A sentence for each name that no policy here declares, or that no contract names. `contracts` are the tenants
+    that have one besides those among the events; without it the topic of contracts is read. Raises BrokerProblem."""
     from connect.actions.texts import warning_text
     from connect.kafka_io.contract_topic import log_of
     from streams.errors import SlaError
@@ -40,7 +40,7 @@ def reference_warnings(
             yield from map(warning_text, names.of_policies(policies))
     yield from map(warning_text, names.of_currencies())
     if tenants and names.tenants:
-        known = log_of(settings).contracts.keys() if topic else ()
+        known = log_of(settings).contracts.keys() if contracts is None else contracts
         yield from map(warning_text, names.of_tenants(known, hints=True))
 
 

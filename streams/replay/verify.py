@@ -184,11 +184,13 @@ def check_with_events(
     for index, given in enumerate(statements):
         if (wrong := check_month(given)) is not None:  # it has no month that could be recomputed
             found[index] = wrong
-    waiting = _WaitingStatements(statements, months.recomputation, set(found))
+    names = NamesBefore(months.recomputation)
+    waiting = _WaitingStatements(statements, months.recomputation, names, set(found))
     made = MadeChecks(
         {index: given for index, given in enumerate(statements) if index not in found},
         months.policies,
         months.recomputation,
+        names,
     )
     months.counting = made.counting
     for number, line in enumerate(lines, 1):
@@ -243,10 +245,16 @@ class _WaitingStatements:
     """The statements (by index) that have not been made yet, by what they wait for. Each is looked at again only when
     that happens, so the work is linear in lines and statements."""
 
-    def __init__(self, statements: list[SubmittedStatement], recomputation: Recomputation, without: set[int]) -> None:
+    def __init__(
+        self,
+        statements: list[SubmittedStatement],
+        recomputation: Recomputation,
+        names: NamesBefore,
+        without: set[int],
+    ) -> None:
         self._statements = statements
         self._recomputation = recomputation
-        self._names = NamesBefore(recomputation)
+        self._names = names
         self._by_time = [(given.time, index) for index, given in enumerate(statements) if index not in without]
         heapify(self._by_time)
         self._by_tenant: dict[str, list[int]] = {}

@@ -77,12 +77,16 @@ class MadeChecks:
     """Follows the steps of a history; afterwards `differences` has what is wrong, by the index of the statement."""
 
     def __init__(
-        self, statements: Mapping[int, SubmittedStatement], policies: Policies, recomputation: Recomputation
+        self,
+        statements: Mapping[int, SubmittedStatement],
+        policies: Policies,
+        recomputation: Recomputation,
+        names: NamesBefore,
     ) -> None:
         self._statements = statements
         self._policies = policies
         self._recomputation = recomputation
-        self._names = NamesBefore(recomputation)
+        self._names = names
         self._every_received = True
         self._undated_load = False
         self._fit: set[int] = set()
