@@ -7,6 +7,7 @@ from pathlib import Path
 from subprocess import SubprocessError
 
 import pytest
+from acting import ActingBoard
 from board_history import NOW, story
 from databases import Database, new_database, new_sqlite, start_postgresql
 from replayed import ingest, replayed
@@ -24,6 +25,15 @@ def read_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     ingest(engine, replayed(story(), policies(), NOW))
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def board(read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
+    """A board over the shared read model on which people act; nothing is sent to Kafka."""
+    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
+    found = ActingBoard(read_model, tmp_path)
+    yield found
+    found.app.state.context.actions.close(2)
 
 
 @pytest.fixture

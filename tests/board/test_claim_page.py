@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from acting import ActingBoard, hidden, offered, signed_in
 from page_client import shown
 from signed_in import browser
-from sqlalchemy import Engine
 
 from connect.actions.person import Role
 from connect.client.errors import BrokerUnavailable
@@ -17,14 +12,6 @@ from connect.client.errors import BrokerUnavailable
 HTMX = {"HX-Request": "true"}
 #: Of the history: a credit, none, one that could be claimed until 2026-11-03, and one that was claimed.
 CREDIT, ZERO, LATE, CLAIMED = (f"/tenants/acme/2026-{month}" for month in ("10", "09", "08", "06"))
-
-
-@pytest.fixture
-def board(read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
-    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
-    found = ActingBoard(read_model, tmp_path)
-    yield found
-    found.app.state.context.actions.close(2)
 
 
 def test_only_billing_is_offered_a_claim_that_makes_sense(board: ActingBoard) -> None:

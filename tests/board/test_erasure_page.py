@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from acting import ActingBoard, hidden, offered, signed_in
 from board_history import MARKUP
 from page_client import shown
-from sqlalchemy import Engine
 
 from connect.actions.person import Role
 
 HTMX = {"HX-Request": "true"}
 PAGE = "/tenants/acme"
-
-
-@pytest.fixture
-def board(read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
-    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
-    found = ActingBoard(read_model, tmp_path)
-    yield found
-    found.app.state.context.actions.close(2)
 
 
 def test_an_admin_types_the_id_again(board: ActingBoard) -> None:

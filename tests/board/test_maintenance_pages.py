@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from acting import ActingBoard, hidden, offered, signed_in
 from board_history import MARKUP, TENANTS
 from page_client import shown
 from signed_in import browser
-from sqlalchemy import Engine
 
 from connect.actions.person import Role
 
@@ -24,14 +20,6 @@ NEW = {
     "start": "2026-12-20T10:00",
     "end": "2026-12-20T12:00",
 }
-
-
-@pytest.fixture
-def board(read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
-    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
-    found = ActingBoard(read_model, tmp_path)
-    yield found
-    found.app.state.context.actions.close(2)
 
 
 def options(html: str, action: str, field: str) -> list[str]:

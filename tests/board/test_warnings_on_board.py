@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from acting import ActingBoard, hidden, signed_in
 from page_client import shown
-from sqlalchemy import Engine
 
 from connect.actions.person import Role
 
@@ -21,14 +17,6 @@ BEGUN = {
     "end": "2026-11-20T13:00:00Z",
 }
 LATE = "it was announced after its start, so it excludes no downtime"
-
-
-@pytest.fixture
-def board(read_model: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ActingBoard]:
-    monkeypatch.setattr("board.actions.present.topic_ends", lambda *_: {})
-    found = ActingBoard(read_model, tmp_path)
-    yield found
-    found.app.state.context.actions.close(2)
 
 
 def test_the_api_answers_warnings(board: ActingBoard) -> None:
