@@ -29,6 +29,7 @@ from streams.log_damper import CrashLog
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.sla.instants import SECOND
+from streams.time_source import SystemTimeSource, TimeSource
 
 _TOPICS = (INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC)
 #: Topics of events; others carry values that are no events.
@@ -50,6 +51,8 @@ _STUCK_TIMEOUTS = 4
 #: Requests of at most this many bytes find room that larger ones leave: a quarter of the whole.
 _SMALL_REQUEST = 64 * 1024
 _LEFT_SHARE = 4
+#: For so long an acknowledgement tells the time of Kafka.
+_TIME_KNOWN_S = 10.0
 #: What a timestamp means in an acknowledgement.
 _APPENDED = 1
 
@@ -72,7 +75,8 @@ class RecordPublisher(Protocol):
         ...
 
     def kafka_time(self) -> int | None:
-        """About the time by Kafka's clock, never later, in microseconds since 1970; None while it is not known."""
+        """About the time by Kafka's clock, never later, in microseconds since 1970; None where no acknowledgement has
+        told it lately."""
         ...
 
 
@@ -91,9 +95,12 @@ class KafkaPublisher:
         timeout_s: float,
         frame: Callable[[], Framing] = Framing,
         topics: TopicShape | None = None,
+        clock: TimeSource | None = None,
     ) -> None:
-        self._appended_at: tuple[int, float] | None = None
-        """When Kafka appended a record by its clock, in microseconds, and when the loop's clock saw that."""
+        self._clock = clock or SystemTimeSource()
+        self._appended_at: tuple[int, float, int] | None = None
+        """When Kafka appended a record by its clock, in microseconds, and what the loop's clock and that of the machine
+        showed when the acknowledgement came."""
         self._topics = topics
         self.in_flight = ByteBudget(limit)
         self._make = make
@@ -130,8 +137,14 @@ class KafkaPublisher:
     def kafka_time(self) -> int | None:
         if self._appended_at is None:
             return None
-        at, seen_s = self._appended_at
-        return at + int((asyncio.get_running_loop().time() - seen_s) * SECOND)
+        at, seen_s, seen_at = self._appended_at
+        passed_s = asyncio.get_running_loop().time() - seen_s
+        passed = int(passed_s * SECOND)
+        # The loop's clock stands still while the machine is suspended; that of the machine is set ahead after it, at
+        # once or when it is next compared with others. So they must agree, and not for long.
+        if passed_s > _TIME_KNOWN_S or abs(self._clock.now() - seen_at - passed) > SECOND:
+            return None
+        return at + passed
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> None:
         producer = self._producer
@@ -196,7 +209,7 @@ class KafkaPublisher:
         acknowledged = future.result()
         # Topics of events have the time at which Kafka appended a record; others have that of its writer.
         if acknowledged.timestamp_type == _APPENDED:
-            self._appended_at = acknowledged.timestamp * 1000, future.get_loop().time()
+            self._appended_at = acknowledged.timestamp * 1000, future.get_loop().time(), self._clock.now()
 
     def _refused(self, records: Sequence[OutgoingRecord], error: KafkaError) -> Unavailable:
         topics = sorted({f"{self._prefix}.{record.topic}" for record in records})

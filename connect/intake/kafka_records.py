@@ -43,6 +43,7 @@ class PreparedEvent(NamedTuple):
     subject: str
     time: int
     record: OutgoingRecord
+    checked: CheckedEvent
 
 
 def prepare(event: Event, check: Callable[[CheckedEvent], Rejection | None] | None = None) -> PreparedEvent | Rejection:
@@ -56,7 +57,7 @@ def prepare(event: Event, check: Callable[[CheckedEvent], Rejection | None] | No
     if rejection is not None:
         return rejection
     record = OutgoingRecord(ready.topic, checked.subject, ready.value, ready.headers)
-    return PreparedEvent(checked.type, checked.id, checked.subject, checked.time, record)
+    return PreparedEvent(checked.type, checked.id, checked.subject, checked.time, record, checked)
 
 
 def reject_record(

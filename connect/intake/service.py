@@ -65,6 +65,7 @@ async def serve(
         timeout_s,
         lambda: writing_frame(access, kafka.topic_prefix, INPUT_TYPES, 0.0),
         shape,
+        time,
     )
     traces = start_traces("sla-intake", os.environ)
     intake = Intake(

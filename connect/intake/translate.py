@@ -17,6 +17,7 @@ from connect.intake.mapping.headers import NO_HEADERS, Headers
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem
 from connect.intake.permissions import forbidden
+from streams.sla.events import Event as CheckedEvent
 from streams.sla.events import Rejection
 
 
@@ -30,6 +31,8 @@ class Translation:
     rejected: list[RejectedItem] = field(default_factory=list)
     truncated: int = 0
     """How many items the sender reports to have left out."""
+    unjudged: list[tuple[str, CheckedEvent]] = field(default_factory=list)
+    """Events of a part, by their items, whose times could not be compared with that of Kafka."""
 
     def add(self, other: Translation) -> None:
         """Add the outcomes of another part of the same request."""
@@ -127,6 +130,8 @@ def _check(
                 part.rejected.append(RejectedItem(item, "forbidden", reason))
             else:
                 part.events.append(prepared)
+                if arrival is not None and arrival.at is None:
+                    part.unjudged.append((item, prepared.checked))
                 reports = (
                     times.note(item, event, prepared.subject, prepared.time),
                     differing_extension(item, event, prepared.subject),

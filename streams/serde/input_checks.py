@@ -58,10 +58,15 @@ def untimely(event: Event, now: int, limits: TimeLimits) -> Rejection | None:
     if event.time < now - limits.lateness and not event.backfill:
         late = f"is more than {format_duration(limits.lateness)} ago; history is loaded with backfill only"
         return Rejection("too_late", f"time: {time} {late}", event.id)
+    # Its receivedtime, and instants in the payload.
+    return _contradictory(event) or _named(check_time(event, now, limits))
+
+
+def _contradictory(event: Event) -> Rejection | None:
     if isinstance(event.payload, Amended) and _ends_before_it_begins(event.payload):
         message = "restored_at: is before started_at; a fault that was none is annulled (incident.annulled)"
         return Rejection("invalid", message, event.id)
-    return _named(check_time(event, now, limits))  # its receivedtime, and instants in the payload
+    return None
 
 
 def _ends_before_it_begins(payload: Amended) -> bool:
@@ -71,7 +76,7 @@ def _ends_before_it_begins(payload: Amended) -> bool:
 
 def untimely_instants(event: Event, limits: TimeLimits) -> Rejection | None:
     """Refuses an event that the agents would reject for instants in its payload whenever it arrived (R5)."""
-    return _named(check_instants(event, limits))
+    return _contradictory(event) or _named(check_instants(event, limits))
 
 
 def _named(refused: Rejection | None) -> Rejection | None:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
-from intake_bench import ROOT, SECRETS, recorded, run, served, token
+from intake_bench import NOW, ROOT, SECRETS, HandClock, recorded, run, served, token
 from structlog.testing import capture_logs
 
 from connect.intake import kafka_producer, service
 from connect.intake.kafka_producer import KafkaPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.settings import IntakeSettings
+from connect.intake.web.openapi_examples import EXAMPLES
 from streams.config_files.reload import ConfigReload
 from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
+from streams.sla.arrival import TimeLimits
+from streams.sla.instants import MINUTE, SECOND, format_rfc3339, parse_rfc3339
 from tests.waiting import until
 
 PARTITIONS = 5
@@ -56,7 +60,7 @@ class FakeProducer:
         self.sent.append((topic, partition, future))
         self.values.append(value)
         if self.world.prompt:
-            future.set_result(ACKNOWLEDGED)
+            future.set_result(ACKNOWLEDGED if self.world.kafka_ms is None else appended(self.world.kafka_ms()))
         return future
 
     async def fetch_all_metadata(self) -> FakeProducer:
@@ -72,6 +76,8 @@ class World:
     def __init__(self) -> None:
         self.away = False
         self.prompt = True
+        self.kafka_ms: Callable[[], int] | None = None
+        """The clock of Kafka; None where it stamps no records."""
         self.absent: set[str] = set()
         self.refuses: Exception | None = None
         self.made: list[FakeProducer] = []
@@ -91,6 +97,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def record(key: str = "inc-1", size: int = 100) -> OutgoingRecord:
     return OutgoingRecord("incident-events", key, b"x" * size, [])
+
+
+def appended(milliseconds: int) -> SimpleNamespace:
+    """An acknowledgement with the time of Kafka."""
+    return SimpleNamespace(timestamp=milliseconds, timestamp_type=1)
 
 
 def publisher_of(world: World, limit: int = 10_000, timeout_s: float = 0.05) -> KafkaPublisher:
@@ -391,3 +402,50 @@ def test_acknowledgements_tell_the_time_of_kafka_which_goes_on_whatever_the_own_
         await publisher.stop()
 
     run(scenario)
+
+
+@pytest.mark.parametrize("clock_is_set", [True, False])
+def test_after_the_machine_was_suspended_kafka_tells_its_time_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, clock_is_set: bool
+) -> None:
+    """While a machine is suspended the clock of its processes stands still, and an event of now is 20 minutes ahead of
+    what the last acknowledgement tells. Some machines set their clock only later."""
+    monkeypatch.setattr(kafka_producer, "_TIME_KNOWN_S", 60.0)
+
+    async def scenario() -> None:
+        suspended, passed, behind, clock, loop = 20 * MINUTE, 0, 0, HandClock(), asyncio.get_running_loop()
+        began_s, seconds = loop.time(), loop.time
+        monkeypatch.setattr(loop, "time", lambda: seconds() + passed / SECOND)
+
+        def awake() -> int:
+            return parse_rfc3339(NOW) + passed + int((seconds() - began_s) * SECOND)
+
+        monkeypatch.setattr(clock, "now", awake)
+        world.kafka_ms = lambda: (awake() + behind) // 1000
+        publisher = KafkaPublisher(world.make, "sla", 1 << 20, 60.0, clock=clock)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+
+        async with served(publisher, limits=TimeLimits()) as bench:
+
+            async def opened(name: str, at: int) -> tuple[int, dict[str, object]]:
+                body = EXAMPLES["incident.opened"] | {"incident_id": name, "time": format_rfc3339(at)}
+                return (await bench.post("/v1/incidents", body, **token("services")))[:2]
+
+            assert (await opened("inc-1", awake()))[0] == 202
+            assert (await opened("inc-2", awake() + suspended))[0] == 422  # as Kafka has said just now
+            assert len(world.made[0].sent) == 2  # the second is the body of what was refused
+            behind = suspended
+            if clock_is_set:
+                monkeypatch.setattr(clock, "now", lambda: awake() + suspended)
+            else:
+                passed += 2 * MINUTE
+            assert (await opened("inc-3", awake() + behind))[0] == 202
+            passed += 2 * MINUTE
+            status, answer = await opened("inc-4", awake() + 2 * behind)
+            assert status == 422
+            assert "it is in Kafka, where the workers reject it" in str(answer["error"])
+            assert [topic for topic, *_ in world.made[0].sent[2:]] == ["sla.incident-events"] * 2
+        await publisher.stop()
+
+    asyncio.run(scenario())  # without a timeout, which would come early by the loop's clock

@@ -141,12 +141,12 @@ class Receiver:
         """Publish everything, rejected items included; what the response lists. Raises RequestRejected 503."""
         listed, published = Translation(), Counter[str]()
         ignored = 0
-        # Workers judge by Kafka's clock. While it is not known whether this one is behind it, they alone do.
-        known = self._publisher.kafka_time()
-        checked = None if known is None else Arrival(known, self._limits)
+        # Workers judge by Kafka's clock. Where it is not known now, the acknowledgement of the events tells it.
+        checked, late = Arrival(self._publisher.kafka_time(), self._limits), Translation()
         parts = self._parts(source, translate_body, content, trace, checked)
         while (part := await self._threads.run(len(content), partial(next, parts, None))) is not None:
             await self._acknowledged([event.record for event in part.events])
+            late.rejected += self._rejected_by_workers(part)
             published.update(event.event_type for event in part.events)
             ignored += len(part.ignored)
             self._report_unapplied(source, part)
@@ -159,6 +159,7 @@ class Receiver:
                 made = partial(_reject_record, source, media_type, content, items, arrival, digest)
                 await self._acknowledged([await self._threads.run(len(content), made)])
                 self._recent_digests.add(digest)
+        listed.add(late)  # workers keep these
         self._count(source, listed, published, ignored, arrival)
         trace.published(published.total(), len(listed.rejected))
         return listed
@@ -178,6 +179,14 @@ class Receiver:
             self._crashes.caught(error, source=source.name)
             reason = f"the translation failed: {type(error).__name__}"
             yield Translation(rejected=[RejectedItem("", "internal", reason)])
+
+    def _rejected_by_workers(self, part: Translation) -> Iterator[RejectedItem]:
+        """The events of a part that Kafka has now, and whose times could not be judged before, as far as workers
+        reject them."""
+        arrival = Arrival(self._publisher.kafka_time(), self._limits)
+        for item, event in part.unjudged if arrival.at is not None else ():
+            if (rejection := arrival.rejected_by_workers(event)) is not None:
+                yield RejectedItem(item, rejection.code, rejection.message)
 
     async def _acknowledged(self, records: list[OutgoingRecord]) -> None:
         if not records:
