@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from streams.sla.instants import LATEST, SECOND, parse_rfc3339, to_micros
@@ -26,6 +26,14 @@ class ReadTime(NamedTuple):
 def needs_zone(form: str) -> bool:
     """Whether times in a format say nothing of their zone."""
     return "%" in form and "%z" not in form
+
+
+def clock_change(local: datetime) -> Literal["twice", "never"] | None:
+    """Whether a change of the zone's clock repeats or skips a local time."""
+    first, second = local.replace(fold=0), local.replace(fold=1)
+    if first.utcoffset() == second.utcoffset():
+        return None
+    return "twice" if second.astimezone(UTC) > first.astimezone(UTC) else "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +78,10 @@ class TimeReader:
         """Of a time that the zone's clock shows twice the first counts; one that it skips moves forward (R19)."""
         zone = ZoneInfo(self.zone or "UTC")
         first = datetime.strptime(text, form).replace(tzinfo=zone)
-        second = first.replace(fold=1)
-        if first.utcoffset() == second.utcoffset():
+        found = clock_change(first)
+        if found is None:
             return ReadTime(to_micros(first))
-        twice = second.astimezone(UTC) > first.astimezone(UTC)
-        what = "happens twice, the first counts" if twice else "does not exist, it is moved forward"
+        what = "happens twice, the first counts" if found == "twice" else "does not exist, it is moved forward"
         return ReadTime(to_micros(first), f"{text} {what}: the clock of {zone.key} is changed then")
 
 

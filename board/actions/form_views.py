@@ -15,10 +15,12 @@ from board.actions.limits import limited
 from board.viewer import viewer
 from connect.actions.catalogue import LISTS, Action
 from connect.actions.form import FormField, FormValues
+from connect.actions.local_times import LOCAL_TIME_PROBLEMS, doubtful
 from connect.actions.outcome import FormProblem
 from connect.actions.texts import labels_of, problem_text
+from connect.written_times import clock_change
 from streams.i18n.catalogues import Language
-from streams.sla.instants import format_rfc3339, to_micros
+from streams.sla.instants import format_rfc3339, to_datetime, to_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class FieldView:
     choices: tuple[tuple[str, str], ...]
     value: str
     problems: tuple[str, ...]
+    with_offset: bool = False
+    """Of an instant: it is written as text, with its offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,8 @@ def action_form(
 ) -> ActionForm:
     """The form of an action, filled with what was entered. Fields that the action does not have bring their label."""
     labels = labels_of(action.name, language)
-    names = {each.name for each in fields}
+    names, raw = {each.name for each in fields}, {} if entered is None else entered.raw
+    of = {each.name: [one for one in problems if one.field == each.name] for each in fields}
     views = tuple(
         FieldView(
             each.name,
@@ -133,8 +138,9 @@ def action_form(
             labels.fields.get(each.name, each.label),
             each.required,
             tuple((value, labels.choices.get(value, value)) for value in each.choices),
-            "" if entered is None else entered.raw.get(each.name, ""),
-            tuple(problem_text(problem, language) for problem in problems if problem.field == each.name),
+            raw.get(each.name, ""),
+            tuple(problem_text(problem, language) for problem in of[each.name]),
+            each.kind == "instant" and _with_offset(raw.get(each.name, ""), of[each.name]),
         )
         for each in fields
     )
@@ -145,9 +151,30 @@ def action_form(
 
 
 def _in_utc(text: str, zone: ZoneInfo) -> str:
-    """A browser's local time as RFC 3339; anything else as it is, for the checks to report."""
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
+    """A browser's local time as RFC 3339; anything else as it is, for the checks to report, and so one that a change of
+    clocks repeats or skips."""
+    moment = _moment(text)
+    if moment is None or moment.tzinfo is not None:
         return text
-    return text if moment.tzinfo is not None else format_rfc3339(to_micros(moment.replace(tzinfo=zone)))
+    local = moment.replace(tzinfo=zone)
+    return doubtful(local) or format_rfc3339(to_micros(local))
+
+
+def entered_time(micros: int, zone: ZoneInfo) -> str:
+    """An instant as a form shows it to be changed: a local time, with its offset where the clock shows it twice."""
+    local = to_datetime(micros).astimezone(zone).replace(microsecond=0)
+    return local.isoformat() if clock_change(local) else local.replace(tzinfo=None).isoformat()
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+
+
+def _with_offset(raw: str, problems: Sequence[FormProblem]) -> bool:
+    """Whether a time has an offset or needs one, which a browser's field for local times can't have."""
+    moment = _moment(raw)
+    zoned = moment is not None and moment.tzinfo is not None
+    return zoned or any(problem.code in LOCAL_TIME_PROBLEMS for problem in problems)

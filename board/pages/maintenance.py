@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from board.access.requirement import requires
-from board.actions.form_views import Entered, read_form
+from board.actions.form_views import Entered, entered_time, read_form
 from board.dependencies import BoardContext, Context, ReadConnection, Scope
 from board.pages.action_sections import (
     NO_FORM_SENT,
@@ -29,7 +29,7 @@ from board.pages.action_texts import action_page_phrases
 from board.pages.addresses import path_segments
 from board.pages.errors import error_page
 from board.pages.maintenance_texts import maintenance_phrases
-from board.pages.render import local, page, segment
+from board.pages.render import page, segment
 from board.queries.tenant_scope import TenantScope
 from board.queries.windows import STANDINGS, WindowKey, WindowRow, get_window, known_tenants, list_windows
 from board.viewer import viewer
@@ -180,7 +180,7 @@ def _as_it_is(request: Request, row: WindowRow) -> Entered:
         "tenant_ids": "\n".join(row.tenant_ids),
         "components": "\n".join(row.components),
         **{
-            name: local(micros, seen_by, "%Y-%m-%dT%H:%M:%S")
+            name: entered_time(micros, seen_by.zone)
             for name, micros in (("start", row.start), ("end", row.end))
             if micros is not None
         },

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from connect.actions.catalogue import LISTS, Action, ActionField, Kind
+from connect.actions.local_times import local_time_problem
 from connect.actions.outcome import FormProblem, State
 from streams.sla.instants import LATEST, format_rfc3339, parse_rfc3339
 from streams.sla.limits import MAX_ID_CHARACTERS, MAX_TENANTS, MAX_TEXT_BYTES, InvalidInputError, check_id, check_month
@@ -226,7 +227,7 @@ def _instant(name: str, value: str) -> str | FormProblem:
     try:
         instant = parse_rfc3339(value)
     except ValueError:
-        return FormProblem(name, "instant", {"value": shown(value)})
+        return local_time_problem(name, value) or FormProblem(name, "instant", {"value": shown(value)})
     return format_rfc3339(instant) if 0 <= instant <= LATEST else FormProblem(name, "instant_range")
 
 

@@ -25,6 +25,8 @@ PROBLEMS = (
     "choice",
     "instant",
     "instant_range",
+    "instant_twice",
+    "instant_never",
     "month",
     "id_long",
     "text_long",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from acting import ActingBoard, hidden, offered, signed_in
 from board_history import MARKUP, TENANTS
 from page_client import shown
@@ -84,6 +85,33 @@ def test_a_wrong_form_comes_back_as_it_was_filled(board: ActingBoard) -> None:
         assert MARKUP not in answer.text
     assert board.publisher.events == []
     assert kim.post("/maintenance", data=NEW).status_code == 403  # without the token of the session
+
+
+@pytest.mark.parametrize(
+    ("local", "problem", "written", "start"),
+    [
+        ("2026-10-25T02:30", "happens twice in Europe/Berlin", "2026-10-25T02:30:00+01:00", "2026-10-25T01:30:00Z"),
+        ("2027-03-28T02:30", "there is no 2027-03-28T02:30:00 in", "2027-03-28T03:30:00+02:00", "2027-03-28T01:30:00Z"),
+    ],
+)
+def test_a_local_time_that_a_change_of_clocks_repeats_or_skips_is_written_with_its_offset(
+    board: ActingBoard, local: str, problem: str, written: str, start: str
+) -> None:
+    kim = signed_in(board, "kim", Role.RESPONDER)
+    sent = {**hidden(kim.get("/maintenance").text, "schedule-maintenance"), **NEW, "end": "2027-04-20T10:00"}
+    kim.cookies.set("board_zone", "Europe/Berlin")
+    answer = kim.post("/maintenance", data={**sent, "start": local}, headers=HTMX)
+    assert answer.status_code == 422
+    assert problem in shown(answer.text)
+    assert written in shown(answer.text)
+    field = re.search(r'<input id="schedule-maintenance-start"[^>]*>', answer.text)
+    assert field is not None
+    assert "datetime-local" not in field[0]  # a browser takes no offset there
+    assert board.publisher.events == []
+    assert kim.post("/maintenance", data={**sent, "start": written}).status_code == 200
+    data = board.publisher.events[0]["data"]
+    assert isinstance(data, dict)
+    assert data["start"] == start
 
 
 def test_a_window_is_changed_and_cancelled(board: ActingBoard) -> None:
