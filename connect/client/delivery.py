@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from typing import Any
 
-from connect.client.errors import DeliveryFailed
+from connect.client.errors import ClientError, DeliveryFailed
 from streams.sla.events import Position
 
 #: Failed events that are kept for the next flush; further ones are counted.
@@ -76,6 +77,34 @@ class Failures:
             message = f"{total:,} events were not acknowledged{listed}, the first: {unreported[0]}"
             retriable = retriable and all(failure.retriable for failure in unreported)
             raise DeliveryFailed(message, events, retriable=retriable, count=total)
+
+
+class Callbacks:
+    """Knows whether this thread runs callbacks of a delivery. It is the thread that receives acknowledgements, so none
+    comes before they have ended."""
+
+    def __init__(self) -> None:
+        self._thread = threading.local()
+
+    @property
+    def running(self) -> bool:
+        return getattr(self._thread, "running", False)
+
+    def run(self, report: Callable[[Any], None], outcome: Any) -> None:
+        """Report the outcome of a delivery, which runs its callbacks."""
+        before, self._thread.running = self.running, True
+        try:
+            report(outcome)
+        finally:
+            self._thread.running = before
+
+    def refuse_to_wait(self) -> None:
+        """Raises ClientError in a callback."""
+        if self.running:
+            raise ClientError(
+                "flush and close wait for acknowledgements, and none comes while a callback of a delivery runs; "
+                "call them from another thread"
+            )
 
 
 class UnacknowledgedBytes:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self, cast
 
 from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
 
-from connect.client.delivery import Delivery, Failures, UnacknowledgedBytes
+from connect.client.delivery import Callbacks, Delivery, Failures, UnacknowledgedBytes
 from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed
 from connect.client.opened_in import ProcessOf
 from connect.client.outgoing import Instant, check_arguments, checked_record, instant, json_value
@@ -107,6 +107,7 @@ class Publisher:
         self._failures = Failures()
         self._unacknowledged = UnacknowledgedBytes(_MOST_BYTES)
         self._closed = False
+        self._callbacks = Callbacks()
         self._process = ProcessOf("publisher")
 
     def publish(self, event: Mapping[str, object]) -> Delivery:
@@ -121,7 +122,12 @@ class Publisher:
         key = checked.event.subject
         value = self._frame(checked.value)
         size = len(value) + _EVENT_BYTES
-        if not self._unacknowledged.reserve(size, _ROOM_S):
+        if not self._unacknowledged.reserve(size, 0.0 if self._callbacks.running else _ROOM_S):
+            if self._callbacks.running:
+                raise BrokerUnavailable(
+                    f"events of {_MOST_BYTES // 2**20} MiB wait for Kafka at {self._brokers}, and none can be "
+                    "acknowledged while a callback of a delivery runs; nothing was sent: publish it from another thread"
+                )
             raise BrokerUnavailable(
                 f"Kafka at {self._brokers} acknowledges too little: events of {_MOST_BYTES // 2**20} MiB wait for it; "
                 "nothing was sent: wait for deliveries, or send less"
@@ -140,14 +146,15 @@ class Publisher:
                 "running, and does the topic exist? `sla topics apply` creates it"
             ) from error
         sent.add_both(lambda _: self._unacknowledged.release(size))
-        sent.add_callback(partial(_acknowledged, delivery))
-        sent.add_errback(partial(self._not_acknowledged, delivery))
+        sent.add_callback(partial(self._callbacks.run, partial(_acknowledged, delivery)))
+        sent.add_errback(partial(self._callbacks.run, partial(self._not_acknowledged, delivery)))
         return delivery
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything sent is acknowledged. Raises DeliveryFailed for what was not, unless its delivery has
-        already reported it."""
+        already reported it, and ClientError in a callback of a delivery, which keeps all others waiting."""
         self._process.check()
+        self._callbacks.refuse_to_wait()
         try:
             self._producer.flush(self._timeout_s + _GRACE_S if timeout_s is None else timeout_s)
         except KafkaError as error:
@@ -160,6 +167,7 @@ class Publisher:
         forked since it closes nothing: the connection belongs to the other one."""
         if self._closed or self._process.left:
             return
+        self._callbacks.refuse_to_wait()
         self._closed = True
         try:
             self.flush()

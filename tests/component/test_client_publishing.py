@@ -294,3 +294,42 @@ def test_what_kafka_does_not_acknowledge_is_bounded(monkeypatch: pytest.MonkeyPa
     producer.absent = None
     publish(sent)
     desk.close()
+
+
+def test_a_callback_does_not_wait_for_what_only_its_own_end_brings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs in the thread that receives acknowledgements: to wait for room there is to wait in vain."""
+    monkeypatch.setattr(publisher_module, "_MOST_BYTES", 5_000)
+    producer = FakeProducer()
+    desk = publisher(producer)
+    waits: list[float] = []
+    reserve = desk._unacknowledged.reserve
+
+    def reserved(size: int, timeout_s: float) -> bool:
+        waits.append(timeout_s)
+        return reserve(size, 0.0)
+
+    monkeypatch.setattr(desk._unacknowledged, "reserve", reserved)
+    told: list[str] = []
+
+    def publish() -> None:
+        for _ in range(9):
+            desk.updated("inc-2", who=KIM, visibility="internal")
+
+    def react(_: object) -> None:
+        for use in (
+            lambda: [desk.updated("inc-2", who=KIM, visibility="internal") for _ in range(9)],
+            desk.flush,
+            desk.close,
+        ):
+            with pytest.raises(ClientError) as caught:
+                use()
+            told.append(str(caught.value))
+
+    desk.responded("inc-1", who=KIM).add_done_callback(react)
+    producer.flush()
+    assert waits[0] == publisher_module._ROOM_S
+    assert set(waits[1:]) == {0.0}
+    assert "nothing was sent: publish it from another thread" in told[0]
+    assert ["call them from another thread" in each for each in told[1:]] == [True, True]
+    desk.close()
+    assert len(producer.sent) == len(waits) - 1
