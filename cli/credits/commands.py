@@ -12,6 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from cli.support.console import plain_console, safe
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.references import policies_here
 
 if TYPE_CHECKING:
     from cli.credits.months import MonthStatement
@@ -33,7 +34,7 @@ def list_(
     ] = None,
     with_credit: Annotated[bool, typer.Option("--with-credit", help="Only months with a credit above zero.")] = False,
     claimable: Annotated[
-        bool, typer.Option("--claimable", help="Only credits that can be claimed now and were not claimed.")
+        bool, typer.Option("--claimable", help="Only credits that are paid if claimed now, and were not claimed.")
     ] = False,
     as_json: AsJson = False,
     brokers: Brokers = None,
@@ -92,14 +93,29 @@ def show(
 
 
 def _claimable(settings: Settings, months: Sequence[MonthStatement]) -> list[MonthStatement]:
-    """Those with a credit that a claim of now would issue."""
+    """Those with a credit that a claim of now would issue, and nothing else does."""
     from connect.kafka_io.contract_topic import log_of
     from streams.time_source import SystemTimeSource
 
     now = SystemTimeSource().now()
     open_ = [each for each in months if each.terms.credit > 0 and now <= (each.terms.claimable_until or 0)]
+    open_ = _unpaid_without_claim(settings, open_)
     claims = log_of(settings).claims if open_ else {}
     return [each for each in open_ if (each.terms.tenant, each.terms.month) not in claims]
+
+
+def _unpaid_without_claim(settings: Settings, months: Sequence[MonthStatement]) -> list[MonthStatement]:
+    """Those whose policy asks for a claim, or is not here."""
+    policies = policies_here(settings) if months else None
+    if policies is None:
+        return list(months)
+    judged_by = {each.terms.policy[:2] for each in months}
+    known = {named: policies.exact(*named) for named in judged_by}
+    if absent := sorted(" ".join(named) for named, policy in known.items() if policy is None):
+        note = "their months are listed, though their credits may be paid without a claim"
+        typer.echo(f"policies that are not here: {safe(', '.join(absent))}; {note}", err=True)
+    automatic = {named for named, policy in known.items() if policy is not None and policy.credit.claim == "automatic"}
+    return [each for each in months if each.terms.policy[:2] not in automatic]
 
 
 def _print(months: Sequence[MonthStatement]) -> None:
