@@ -243,6 +243,7 @@ def _page(
     """The tickets in the list of an object; None if it has none. What stands before a list is added to `seen`, and
     `paging` becomes what the object says of other pages."""
     found: str | None = None
+    names: set[str] = set()
     paging.clear()
     text.take("{")
     while text.peek() != "}":
@@ -256,12 +257,18 @@ def _page(
                 )
             found = name
             number = yield from _items(text, number)
+        elif name in names:
+            raise UnreadableExport(
+                f"line {text.line}: {quoted(name)} is named twice, and which value is meant can't be known; "
+                "correct the export"
+            )
         else:
             value = text.value()
             if found is None:
                 seen[name] = value
             if name in _PAGING:
                 paging[name] = value
+        names.add(name)
         text.comma("}")
     text.take("}")
     return None if found is None else number

@@ -320,6 +320,8 @@ def test_the_pages_of_an_api_are_read_one_after_another(desk: Any, text: str, ro
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ('{"tickets": [%s], "isLast": true, "isLast": false}', "line 1: 'isLast' is named twice"),
+        ('{"Id": 1,\n"Id": 2, "x": %s}', "line 2: 'Id' is named twice, and which value is meant can't be known"),
         ('{"tickets": [%s], "x": [1,2 GARBAGE', "line 1: not JSON of a ticket: "),
         ('{"tickets": [%s]', "line 1: not JSON: expected a comma and a value, or '}', got the end of the file"),
         ('{"tickets": [%s]}\n{"error": "too many requests"}', "line 2: there is no list of tickets"),
