@@ -98,7 +98,7 @@ class Callbacks:
         finally:
             self._thread.running = before
 
-    def refuse_to_wait(self) -> None:
+    def raise_if_running(self) -> None:
         """Raises ClientError in a callback."""
         if self.running:
             raise ClientError(

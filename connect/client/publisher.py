@@ -154,7 +154,7 @@ class Publisher:
         """Wait until everything sent is acknowledged. Raises DeliveryFailed for what was not, unless its delivery has
         already reported it, and ClientError in a callback of a delivery, which keeps all others waiting."""
         self._process.check()
-        self._callbacks.refuse_to_wait()
+        self._callbacks.raise_if_running()
         try:
             self._producer.flush(self._timeout_s + _GRACE_S if timeout_s is None else timeout_s)
         except KafkaError as error:
@@ -167,7 +167,7 @@ class Publisher:
         forked since it closes nothing: the connection belongs to the other one."""
         if self._closed or self._process.left:
             return
-        self._callbacks.refuse_to_wait()
+        self._callbacks.raise_if_running()
         self._closed = True
         try:
             self.flush()
