@@ -31,6 +31,13 @@ _DELIVERED_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600
 # Every process
 BUILD = _gauge("sla_build_info", "1", "1, with the release and the Python version of the process.", "version", "python")
 
+# Worker: topics
+TOPICS_UNUSABLE = _gauge(
+    "sla_topics_unusable",
+    "0 or 1",
+    "1 while topics of the worker are missing or hidden from it, lose records, or have no arrivals of the broker's.",
+)
+
 # Worker: tasks
 TASK_RECORDS = _counter("sla_task_records", "records", "Input records applied and committed.", *_TASK)
 TASK_TIMERS = _counter("sla_task_timers", "timers", "Timers fired and committed.", *_TASK)

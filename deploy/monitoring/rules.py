@@ -75,6 +75,13 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             'absent(sla_task_state{state="running"} == 1)',
         ),
         Rule(
+            "SlaTopicsUnusable",
+            "critical",
+            "2m",
+            "Topics of the worker {{ $labels.instance }} are missing or hidden from it, or their settings are wrong",
+            "max by (instance) (sla_topics_unusable) == 1",
+        ),
+        Rule(
             "SlaTaskRecovering",
             "warning",
             "15m",

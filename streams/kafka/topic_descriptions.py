@@ -22,7 +22,7 @@ from streams.kafka import kafka_python_clients
 __all__ = ["KafkaPythonError", "TopicDescription", "TopicDescriptions"]
 
 _T = TypeVar("_T")
-_CLEANUP = "cleanup.policy"
+_CLEANUP, _STAMPED_BY = "cleanup.policy", "message.timestamp.type"
 _DENIED = 29
 #: A broker that does not answer for so long is reported; the caller asks again.
 _CONNECT_MS = 5_000
@@ -30,12 +30,13 @@ _CLOSE_S = 2.0
 
 
 class TopicDescription(NamedTuple):
-    """An existing topic: its number of partitions, its id (empty if the broker tells none), and its cleanup policy
-    (empty if it was not asked for, or this user may not see it)."""
+    """An existing topic: its number of partitions, its id (empty if the broker tells none), its cleanup policy and the
+    type of its timestamps (empty if they were not asked for, or this user may not see them)."""
 
     partitions: int
     topic_id: bytes
     cleanup: str = ""
+    timestamps: str = ""
 
 
 class TopicDescriptions:
@@ -56,15 +57,15 @@ class TopicDescriptions:
         """Of the topics that were asked for last, those that this user may not see; whether they exist is not known."""
         self._admin: Any = None
         self._names: set[str] = set()
-        self._with_cleanup: set[str] = set()
+        self._with_settings: set[str] = set()
         self._lock = asyncio.Lock()
         self._next: asyncio.Task[dict[str, TopicDescription]] | None = None
 
-    async def describe(self, names: Iterable[str], cleanup_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
-        """Those of the topics that exist. The cleanup policies of `cleanup_of` are asked for, too."""
+    async def describe(self, names: Iterable[str], settings_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
+        """Those of the topics that exist. The settings of `settings_of` are asked for, too."""
         wanted = set(names)
         self._names |= wanted
-        self._with_cleanup |= set(cleanup_of)
+        self._with_settings |= set(settings_of)
         if self._next is None:
             self._next = asyncio.create_task(self._describe())
         found = await asyncio.shield(self._next)
@@ -98,14 +99,18 @@ class TopicDescriptions:
             if not each["error_code"]
         }
         asked = [
-            ConfigResource(ConfigResourceType.TOPIC, name, [_CLEANUP])
-            for name in sorted(self._with_cleanup & found.keys())
+            ConfigResource(ConfigResourceType.TOPIC, name, [_CLEANUP, _STAMPED_BY])
+            for name in sorted(self._with_settings & found.keys())
         ]
         if not asked:
             return found
         configs = admin.describe_configs(asked, config_filter="all").get("topic", {})
-        policies = {name: str(config[_CLEANUP]["value"]) for name, config in configs.items() if _CLEANUP in config}
-        return {name: each._replace(cleanup=policies.get(name, "")) for name, each in found.items()}
+        for name, config in configs.items():
+            cleanup, timestamps = (
+                str(config[each]["value"]) if each in config else "" for each in (_CLEANUP, _STAMPED_BY)
+            )
+            found[name] = found[name]._replace(cleanup=cleanup, timestamps=timestamps)
+        return found
 
     async def _run(self, work: Callable[[Any], _T]) -> _T:
         def run() -> _T:

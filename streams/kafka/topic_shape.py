@@ -120,3 +120,15 @@ def cleanup_problem(
                     "`sla topics apply` sets it"
                 )
     return None
+
+
+def timestamps_problem(found: Mapping[str, TopicDescription], topics: Iterable[str]) -> tuple[str, str] | None:
+    """A topic whose arrivals are not the broker's, and the reason as a sentence. A setting that this user may not see
+    is not checked."""
+    for topic in topics:
+        if (timestamps := found[topic].timestamps) not in {"", "LogAppendTime"}:
+            return topic, (
+                f"{topic} has message.timestamp.type {timestamps}: arrivals are what senders write; it must be "
+                "LogAppendTime: `sla topics apply` sets it"
+            )
+    return None

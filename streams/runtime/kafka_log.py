@@ -78,10 +78,10 @@ class Offsets:
         starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
         return starts
 
-    async def topics(self, names: Iterable[str], cleanup_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
-        """Those of the topics that exist, some with their cleanup policy. Raises TaskInterrupted."""
+    async def topics(self, names: Iterable[str], settings_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
+        """Those of the topics that exist, some with their settings. Raises TaskInterrupted."""
         try:
-            return await self._descriptions.describe(names, cleanup_of)
+            return await self._descriptions.describe(names, settings_of)
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
             raise TaskInterrupted(explained_error(error, ",".join(self._settings.brokers))) from error
 

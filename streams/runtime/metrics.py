@@ -1,9 +1,10 @@
-"""The metrics of tasks (streams/metrics.py defines them)."""
+"""The metrics of tasks and their topics (streams/metrics.py defines them)."""
 
 from __future__ import annotations
 
 from streams import metrics
 
+TOPICS_UNUSABLE = metrics.TOPICS_UNUSABLE.gauge()
 RECORDS = metrics.TASK_RECORDS.counter()
 TIMERS = metrics.TASK_TIMERS.counter()
 WRITES = metrics.TASK_WRITES.counter()

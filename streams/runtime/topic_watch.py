@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import structlog
 
 from streams.kafka.topic_descriptions import TopicDescription
-from streams.kafka.topic_shape import cleanup_problem, denied_topics
+from streams.kafka.topic_shape import cleanup_problem, denied_topics, timestamps_problem
+from streams.runtime import metrics
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
 from streams.runtime.kafka_log import Offsets
@@ -29,6 +30,8 @@ class TopicWatch:
         self.existing: frozenset[str] = frozenset()
         """All topics of the worker that exist."""
         self._inputs = {topic for spec in agents for topic in spec.topics}
+        self._stamped = {topic for spec in agents for topic in spec.topics if topic not in spec.internal}
+        """Their timestamps are arrivals, and so must be the broker's (R32)."""
         self._legacy = {topic for spec in agents for topic in spec.legacy_topics}
         self._needed = self._inputs.union(*(spec.writes for spec in agents))
         self._changelogs = {settings.changelog(spec.name) for spec in agents}
@@ -62,6 +65,7 @@ class TopicWatch:
         if shape is not None and (self.problem is None or shape["reason"] != self.problem.get("reason")):
             self._logger.error("topics_misshapen", **shape)
         self.problem = shape if not missing else self._problem(missing) if not denied else _denied(denied)
+        metrics.TOPICS_UNUSABLE.set(self.problem is not None)
         read = (self._inputs | self._legacy) & found.keys()
         known = read | (self._changelogs & found.keys())
         self.ids = {topic: found[topic].topic_id for topic in known if found[topic].topic_id}
@@ -79,7 +83,7 @@ class TopicWatch:
         )
 
     def _shape_problem(self, found: Mapping[str, TopicDescription]) -> dict[str, object] | None:
-        """A topic that loses state or events, or is too small for what is written to it."""
+        """A topic that loses state or events, has no arrivals, or is too small for what is written to it."""
         for topic in sorted(self._needed - self._inputs):
             if found[topic].partitions < self._settings.partitions:
                 reason = (
@@ -87,6 +91,7 @@ class TopicWatch:
                 )
                 return {"reason": f"{reason}: create the topic anew with as many", "topic": topic}
         wrong = cleanup_problem(found, sorted(self._inputs), sorted(self._changelogs))
+        wrong = wrong or timestamps_problem(found, sorted(self._stamped))
         return None if wrong is None else {"reason": wrong[1], "topic": wrong[0]}
 
     def _problem(self, missing: list[str]) -> dict[str, object]:

@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from streams.kafka.topic_descriptions import TopicDescription
+from streams.metrics import REGISTRY
 from streams.runtime import purge, task_manager
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
@@ -234,6 +235,12 @@ def test_inputs_that_another_member_keeps_are_a_reason_after_ten_minutes() -> No
         ),
         ("eu.in", TopicDescription(4, ID, "compact"), "cleanup.policy compact, which loses events"),
         ("eu.out", TopicDescription(3, ID), "eu.out has 3 partitions, SLA_PARTITIONS is 4"),
+        (
+            "eu.in",
+            TopicDescription(4, ID, "delete", "CreateTime"),
+            "eu.in has message.timestamp.type CreateTime: arrivals are what senders write; it must be LogAppendTime: "
+            "`sla topics apply` sets it",
+        ),
     ],
 )
 def test_a_topic_of_another_shape_keeps_it_from_being_ready(
@@ -245,6 +252,30 @@ def test_a_topic_of_another_shape_keeps_it_from_being_ready(
     assert watched.refused is None
     assert watched.problem is not None
     assert reason in str(watched.problem["reason"])
+    assert unusable() == 1
     topics.found = all_topics()
     assert asyncio.run(watched.look())
     assert watched.problem is None
+    assert unusable() == 0
+
+
+def unusable() -> float | None:
+    return REGISTRY.get_sample_value("sla_topics_unusable")
+
+
+def test_a_setting_changed_while_the_worker_runs_is_logged_and_in_its_metric() -> None:
+    """And topics that agents write have timestamps of their writer."""
+    topics = Topics(all_topics() | {"eu.own": TopicDescription(4, ID, "delete", "CreateTime")})
+    spec = AgentSpec("diary", ("eu.in", "eu.own"), lambda _: None, internal=frozenset(["eu.own"]))  # type: ignore[arg-type,return-value]
+    watched = TopicWatch(SETTINGS, [spec], topics)  # type: ignore[arg-type]
+    assert asyncio.run(watched.look())
+    assert topics.found is not None
+    topics.found["eu.in"] = TopicDescription(4, ID, "delete", "CreateTime")
+    with capture_logs() as logs:
+        assert not asyncio.run(watched.look())
+        assert not asyncio.run(watched.look())
+    assert [(each["event"], each["topic"]) for each in logs] == [("topics_misshapen", "eu.in")]
+    assert unusable() == 1
+    topics.found = None
+    asyncio.run(watched.look())
+    assert unusable() == 1, "Kafka does not answer: nothing is known that is better"

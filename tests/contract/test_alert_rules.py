@@ -65,6 +65,11 @@ def state(name: str, value: str = "1x60", labels: str = TASK) -> Series:
 CASES: dict[str, Case] = {
     "SlaTaskHalted": Case(state("halted"), OF_TASK, (state("halted", "0x60"), state("recovering"))),
     "SlaNoWorker": Case(state("running", "1x30 0x30"), {}, (RUNS,)),
+    "SlaTopicsUnusable": Case(
+        {'sla_topics_unusable{instance="w1"}': "1x60"},
+        {"instance": "w1"},
+        ({'sla_topics_unusable{instance="w1"}': "0x60"},),
+    ),
     "SlaTaskRecovering": Case(state("recovering"), OF_TASK, (state("recovering", "0x29 1x30"), RUNS)),
     "SlaTaskRestarts": Case(
         {f'sla_task_failures_total{{{TASK},kind="TaskFenced"}}': "0+1x60"},

@@ -11,9 +11,11 @@ from on_kafka import put
 
 from streams.kafka.topic_descriptions import TopicDescriptions
 from streams.kafka.topic_shape import TopicShape
+from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.kafka_log import Offsets
 from streams.runtime.settings import RuntimeSettings
+from streams.runtime.topic_watch import TopicWatch
 from tests.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.kafka
@@ -102,3 +104,45 @@ def test_topics_that_are_missing_or_lose_records_are_noticed_at_the_next_look(br
         asyncio.run(scenario())
     finally:
         admin.close()
+
+
+def test_arrivals_that_are_no_longer_the_brokers_are_noticed_at_the_next_look(broker: str, prefix: str) -> None:
+    name = f"{prefix}in"
+    stamped = {"message.timestamp.type": "LogAppendTime"}
+    admin = KafkaAdminClient(bootstrap_servers=broker)
+    admin.create_topics([NewTopic(name, 1, 1, topic_configs=stamped)])
+    spec = AgentSpec("diary", (name,), lambda _: None)  # type: ignore[arg-type,return-value]
+    settings = RuntimeSettings("app", (broker,), prefix=prefix, partitions=1)
+    admin.create_topics([NewTopic(settings.changelog("diary"), 1, 1, topic_configs={"cleanup.policy": "compact"})])
+
+    async def scenario() -> None:
+        offsets = Offsets(settings)
+        watch = TopicWatch(settings, [spec], offsets)
+
+        async def look_until(reason: str | None) -> None:
+            async with asyncio.timeout(TIMEOUT_S):
+                while await watch.look() is not (reason is None) or reason not in {None, _reason(watch)}:
+                    await asyncio.sleep(0.05)
+
+        try:
+            await look_until(None)
+            admin.alter_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, name, {"message.timestamp.type": "CreateTime"})]
+            )
+            await look_until(
+                f"{name} has message.timestamp.type CreateTime: arrivals are what senders write; it must be "
+                "LogAppendTime: `sla topics apply` sets it"
+            )
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, stamped)])
+            await look_until(None)
+        finally:
+            await offsets.close()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        admin.close()
+
+
+def _reason(watch: TopicWatch) -> object:
+    return None if watch.problem is None else watch.problem["reason"]
