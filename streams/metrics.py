@@ -31,14 +31,8 @@ _DELIVERED_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600
 # Every process
 BUILD = _gauge("sla_build_info", "1", "1, with the release and the Python version of the process.", "version", "python")
 
-# Worker: topics
-TOPICS_UNUSABLE = _gauge(
-    "sla_topics_unusable",
-    "0 or 1",
-    "1 while topics of the worker are missing or hidden from it, lose records, or have no arrivals of the broker's.",
-)
-
 # Worker: tasks
+TOPICS_UNUSABLE = _gauge("sla_topics_unusable", "0 or 1", "1 while topics are missing, hidden or of a wrong shape.")
 TASK_RECORDS = _counter("sla_task_records", "records", "Input records applied and committed.", *_TASK)
 TASK_TIMERS = _counter("sla_task_timers", "timers", "Timers fired and committed.", *_TASK)
 TASK_WRITES = _counter("sla_task_writes", "records", "Outputs and changelog rows committed.", *_TASK)
@@ -83,9 +77,7 @@ TASK_TIMESTAMPS_IGNORED = _counter(
     "Records whose timestamp does not count: not written by an agent, or ahead of the broker's clock.",
     *_TASK,
 )
-TASK_WAITING = _gauge(
-    "sla_task_waiting", "0 or 1", "1 while the next record waits for the schema registry, else 0.", *_TASK
-)
+TASK_WAITING = _gauge("sla_task_waiting", "0 or 1", "1 while the next record waits for the schema registry.", *_TASK)
 TASK_STATE = _gauge("sla_task_state", "0 or 1", "1 for the current state of the task, else 0.", *_TASK, "state")
 TASK_FAILURES = _counter("sla_task_failures", "failures", "Failures after which a task restarted.", *_TASK, "kind")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import cramjam
@@ -14,6 +15,9 @@ _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
 _XERIAL_AGAIN: Final = int.from_bytes(_XERIAL[:4], signed=True)
 _GZIP_MEMBER: Final = b"\x1f\x8b"
+_LZ4_MAGIC: Final = b"\x04\x22\x4d\x18"
+_LZ4_BLOCK_CHECKSUM, _LZ4_CONTENT_SIZE = 0x10, 0x08
+_LZ4_AS_IS: Final = 1 << 31
 _FIRST_BUFFER_BYTES = 128 * 1024
 #: What cramjam says when the output does not fit into the buffer.
 _FULL: Final = "failed to write whole buffer"
@@ -41,16 +45,23 @@ def decompress_into(codec: int, data: memoryview, out: bytearray, limit: int) ->
 
 
 def _gzip(data: memoryview, out: bytearray, limit: int) -> None:
-    """Members may follow one another; what follows the first and is none, such as padding, Java ignores, and so Kafka
+    """Members may follow one another. What follows the first and is none, such as padding, Java ignores, and so Kafka
     takes it."""
     rest: bytes | memoryview = data
     while rest is data or rest[:2] == _GZIP_MEMBER:
         member = zlib.decompressobj(wbits=31)
-        piece = member.decompress(rest, limit + 1)
+        try:
+            piece = member.decompress(rest, limit + 1)
+        except zlib.error:
+            if rest is data:
+                raise
+            return
         if len(piece) > limit:
             raise TooLarge
         if not member.eof:
-            raise CorruptBatch("a gzip stream ends too soon")
+            if rest is data:
+                raise CorruptBatch("a gzip stream ends too soon")
+            return
         out += piece
         limit -= len(piece)
         rest = member.unused_data
@@ -69,7 +80,7 @@ def _snappy_blocks(data: memoryview) -> list[bytes]:
     if bytes(data[: len(_XERIAL)]) != _XERIAL:
         return [bytes(data)]
     blocks, position = [], _XERIAL_HEADER_BYTES
-    while position < len(data):
+    while position + 4 <= len(data):  # fewer bytes Java ignores
         (size,) = struct.unpack_from("!i", data, position)
         position += 4
         if size == _XERIAL_AGAIN:  # another such stream follows
@@ -78,6 +89,41 @@ def _snappy_blocks(data: memoryview) -> list[bytes]:
         blocks.append(bytes(data[position : position + size]))
         position += size
     return blocks
+
+
+def _lz4(data: memoryview, out: bytearray, limit: int) -> None:
+    """Kafka reads the first frame, without the checksum of its content, and ignores what follows."""
+    with suppress(cramjam.DecompressionError):
+        _lz4_frames(data, out, limit)
+        return
+    _lz4_first_frame(data, out, limit)  # here the error is gone, whose traceback holds a buffer
+
+
+def _lz4_first_frame(data: memoryview, out: bytearray, limit: int) -> None:
+    """The frame's blocks one by one, where `data` is no series of right frames."""
+    if bytes(data[:4]) != _LZ4_MAGIC:
+        raise CorruptBatch("an lz4 frame has another beginning")
+    flags, sizes = struct.unpack_from("<BB", data, 4)
+    buffer = bytearray(1 << 8 + 2 * (sizes >> 4 & 7))
+    position = 7 + 8 * bool(flags & _LZ4_CONTENT_SIZE)
+    while True:
+        (size,) = struct.unpack_from("<I", data, position)
+        position += 4
+        if not size:
+            break
+        block = data[position : position + (size & ~_LZ4_AS_IS)]
+        if len(block) < size & ~_LZ4_AS_IS:
+            raise CorruptBatch("an lz4 block ends too soon")
+        position += len(block) + 4 * bool(flags & _LZ4_BLOCK_CHECKSUM)
+        piece = block if size & _LZ4_AS_IS else _lz4_block(bytes(block), buffer)
+        limit -= len(piece)
+        if limit < 0:
+            raise TooLarge
+        out += piece
+
+
+def _lz4_block(block: bytes, buffer: bytearray) -> memoryview:
+    return memoryview(buffer)[: cramjam.lz4.decompress_block_into(block, buffer, output_len=len(buffer))]
 
 
 def _cramjam(into: Callable[[bytes, bytearray], int]) -> Callable[[memoryview, bytearray, int], None]:
@@ -101,9 +147,10 @@ def _cramjam(into: Callable[[bytes, bytearray], int]) -> Callable[[memoryview, b
     return decompress
 
 
+_lz4_frames = _cramjam(lambda data, buffer: int(cramjam.lz4.decompress_into(data, buffer)))
 _DECOMPRESSORS: Final[Mapping[int, Callable[[memoryview, bytearray, int], None]]] = {
     GZIP: _gzip,
     SNAPPY: _snappy,
-    LZ4: _cramjam(lambda data, buffer: int(cramjam.lz4.decompress_into(data, buffer))),
+    LZ4: _lz4,
     ZSTD: _cramjam(lambda data, buffer: int(cramjam.zstd.decompress_into(data, buffer))),
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cramjam
 import pytest
 from aiokafka.record.util import calc_crc32c
 from kafka.consumer.fetcher import Fetcher as KafkaPythonFetcher
@@ -14,7 +16,7 @@ from kafka.record.memory_records import MemoryRecords as KafkaPythonRecords
 from test_taking import ONE, Fetcher
 
 from streams.kafka.batch_reader import FetcherReader
-from streams.kafka.decompression import GZIP, ZSTD
+from streams.kafka.decompression import GZIP, LZ4, SNAPPY, ZSTD, CorruptBatch, TooLarge, decompress_into
 from streams.kafka.patches import KAFKA_PYTHON
 from streams.kafka.records import UnreadBatch
 
@@ -38,12 +40,38 @@ def number(value: int) -> bytes:
     return bytes([*written, left])
 
 
-def batch(*records: bytes, base: int = 0, codec: int = 0, last: int | None = None) -> bytes:
-    """A batch with the right checksum; `last` is its last offset where compaction has removed records."""
+def batch(*records: bytes, base: int = 0, codec: int = 0, last: int | None = None, behind: bytes = b"") -> bytes:
+    """A batch with the right checksum; `last` is its last offset where compaction has removed records, `behind` is what
+    follows the compressed records."""
     last_delta = len(records) - 1 if last is None else last - base
-    payload = b"".join(records)
+    payload = ENCODERS.get(codec, bytes)(b"".join(records)) + behind
     body = struct.pack(">hiqqqhii", codec, last_delta, 1_000, 1_000, -1, -1, -1, len(records)) + payload
     return struct.pack(">qiibI", base, len(body) + 9, -1, 2, calc_crc32c(body)) + body
+
+
+def with_codec(stored: bytes, codec: int) -> bytes:
+    """The batch with another codec in its attributes, which it is not compressed with."""
+    body = struct.pack(">h", codec) + stored[23:]
+    return stored[:17] + struct.pack(">I", calc_crc32c(body)) + body
+
+
+def xerial(data: bytes) -> bytes:
+    """As Java clients write snappy, in two blocks."""
+    half = len(data) // 2
+    blocks = [bytes(cramjam.snappy.compress_raw(each)) for each in (data[:half], data[half:])]
+    return b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1) + b"".join(struct.pack(">i", len(each)) + each for each in blocks)
+
+
+def lz4(data: bytes) -> bytes:
+    """A frame of independent blocks, one of them not compressed, whose checksum of the content is wrong. Kafka reads
+    it, and no checksum of the content."""
+    half = len(data) // 2
+    block = bytes(cramjam.lz4.compress_block(data[:half], store_size=False))
+    blocks = struct.pack("<I", len(block)) + block + struct.pack("<I", len(data) - half | 1 << 31) + data[half:]
+    return b"\x04\x22\x4d\x18\x64\x40\xa7" + blocks + bytes(8)
+
+
+ENCODERS = {GZIP: gzip.compress, SNAPPY: xerial, LZ4: lz4, ZSTD: lambda data: bytes(cramjam.zstd.compress(data))}
 
 
 def taken(*fetched: bytes) -> tuple[Found, int]:
@@ -122,7 +150,8 @@ def test_what_can_not_be_read_stops_nothing(read: Read, key: bytes) -> None:
 @EACH
 @pytest.mark.parametrize("codec", [GZIP, ZSTD])
 def test_what_can_not_be_decompressed_stops_nothing(read: Read, codec: int) -> None:
-    broken = batch(record(0, b"a"), record(1, b"b"), base=1, codec=codec)
+    broken = batch(record(0, b"a"), record(1, b"b"), base=1, codec=0)
+    broken = with_codec(broken, codec)
     found, end = read(batch(record(0, b"before")), broken, batch(record(0, b"after"), base=3))
     assert (found[0], found[-1], end) == ((0, b"before"), (3, b"after"), 4)
     ((offset, unread),) = found[1:-1]
@@ -135,3 +164,42 @@ def test_bytes_behind_the_last_record_make_no_record(read: Read) -> None:
     plain = batch(record(0, b"a"), record(1, b"b") + b"rest", base=1)
     found, end = read(batch(record(0, b"before")), plain, batch(record(0, b"after"), base=3))
     assert (found, end) == ([(0, b"before"), (1, b"a"), (2, b"b"), (3, b"after")], 4)
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("codec", "behind"),
+    [
+        (GZIP, b"padding"),
+        (GZIP, b"\x1f\x8b"),
+        (GZIP, b"\x1f\x8b\x08\0 no member"),
+        (SNAPPY, b""),
+        (SNAPPY, b"\0\0\0"),
+        (LZ4, b""),
+        (LZ4, b"\0"),
+        (LZ4, b"padding that is no frame"),
+        (LZ4, lz4(record(0, b"a second frame"))),
+        (ZSTD, b""),
+        (ZSTD, b"\x50\x2a\x4d\x18\4\0\0\0skip"),
+    ],
+)
+def test_what_kafka_does_not_look_at_behind_compressed_records_hides_none(
+    read: Read, codec: int, behind: bytes
+) -> None:
+    """Kafka's own reader takes each of these: gzip ignores what begins no member, snappy fewer bytes than a length, lz4
+    all behind the first frame, and the checksum of its content."""
+    odd = batch(record(0, b"a" * 100), record(1, b"b"), base=1, codec=codec, behind=behind)
+    found, end = read(batch(record(0, b"before")), odd, batch(record(0, b"after"), base=3))
+    assert (found, end) == ([(0, b"before"), (1, b"a" * 100), (2, b"b"), (3, b"after")], 4)
+
+
+def test_an_lz4_frame_that_decompresses_to_too_much_is_refused_block_by_block() -> None:
+    frame = lz4(b"a" * 100_000)
+    with pytest.raises(TooLarge):
+        decompress_into(LZ4, memoryview(frame), bytearray(), 99_999)
+    out = bytearray()
+    decompress_into(LZ4, memoryview(frame), out, 100_000)
+    assert out == b"a" * 100_000
+    for end in [*range(0, len(frame) - 4, 997), len(frame) - 5]:
+        with pytest.raises(CorruptBatch):
+            decompress_into(LZ4, memoryview(frame)[:end], bytearray(), 100_000)
