@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -58,7 +59,7 @@ def amounts_of(
             under = minutes_under_contract(contracts, tenant, start, end)
             if end < earliest or not under:
                 continue
-            last = max(under)
+            last = under[-1][-1]
             ruling = contracts.ruling(tenant, last)
             assert ruling is not None
             # The last instant under contract, not its last minute, is what decides the version (R25).
@@ -72,7 +73,7 @@ def amounts_of(
                 ]
                 claimable = final + policy.credit.claim_within // MICROS
                 entitled = policy.credit.claim == "automatic" or any(at <= claimable for at in claims)
-                maintained = excluded_minutes(lines, tenant, policy, set(range(start, end)))
+                maintained = excluded_minutes(lines, tenant, policy, range(start, end))
                 affecting = [each for each in outages if each.tenants is None or tenant in each.tenants]
                 currency = first["data"]["monthly_charge"]["currency"]
                 fixed = Month(currency, end, claimable, entitled)
@@ -80,17 +81,18 @@ def amounts_of(
     return found
 
 
-def minutes_under_contract(contracts: Contracts, tenant: str, start: int, end: int) -> Minutes:
-    """The minutes of a month with a contract; between two changes of contracts it is the same one."""
-    under: Minutes = set()
+def minutes_under_contract(contracts: Contracts, tenant: str, start: int, end: int) -> list[range]:
+    """The minutes of a month with a contract, in order; between two changes of contracts it is the same one."""
     edges = [start, *(at for at in contracts.changes(tenant) if start < at < end), end]
-    for begin, finish in pairwise(edges):
-        if contracts.ruling(tenant, begin) is not None:
-            under.update(range(begin, finish))
-    return under
+    stretches = [range(begin, finish) for begin, finish in pairwise(edges) if begin < finish]
+    return [each for each in stretches if contracts.ruling(tenant, each.start) is not None]
 
 
-def excluded_minutes(lines: list[Line], tenant: str, policy: Policy, month: Minutes) -> dict[str, Minutes]:
+def within(minutes: Iterable[int], stretches: list[range]) -> Minutes:
+    return {each for each in minutes if any(each in stretch for stretch in stretches)}
+
+
+def excluded_minutes(lines: list[Line], tenant: str, policy: Policy, month: range) -> dict[str, Minutes]:
     """R23, by component: a minute is excluded if a version announced in time covers it and no later version, nor a
     cancellation, takes it away."""
     found: dict[str, Minutes] = {}
@@ -98,7 +100,7 @@ def excluded_minutes(lines: list[Line], tenant: str, policy: Policy, month: Minu
     for name in sorted({line["subject"] for line in told}):
         facts = sorted((x for x in told if x["subject"] == name), key=lambda x: (minute(x["time"]), x["id"]))
         for component in sorted({each for x in facts for each in x["data"].get("components", ())}):
-            covers = [covered_by(x, tenant, component) & month for x in facts]
+            covers = [within(covered_by(x, tenant, component), [month]) for x in facts]
             for index, fact in enumerate(facts):
                 if covers[index] and announced_in_time(fact, policy):
                     kept = set.intersection(*covers[index:])
@@ -121,40 +123,37 @@ def announced_in_time(fact: Line, policy: Policy) -> bool:
 
 
 def judge(
-    under: Minutes,
+    under: list[range],
     ruling: Line,
     policy: Policy,
     outages: list[Outage],
     maintained: dict[str, Minutes],
     month: Month,
 ) -> Amounts:
-    low, high = min(under), max(under) + 1
-
-    def span(start: int, end: int) -> Minutes:
-        return set(range(max(low, start), min(high, end)))
+    low, high = under[0].start, under[-1].stop
 
     down: Minutes = set()
     reported: Minutes = set()
     for outage in outages:
         counts = outage.impact in policy.downtime_impacts if outage.counts is None else outage.counts
         if counts and policy.guarantees(outage.component):
-            hit = span(outage.start, outage.end)
-            reported |= hit & under
-            hit -= maintained.get(outage.component, set())
-            down |= hit & under
+            hit = within(range(max(low, outage.start), min(high, outage.end)), under)
+            reported |= hit
+            down |= hit - maintained.get(outage.component, set())
     covered: Minutes = set()
     for component, minutes in maintained.items():
         if policy.guarantees(component):
-            covered |= minutes & under
+            covered |= within(minutes, under)
     excluded = covered - down
-    denominator = len(under) - len(excluded)
+    eligible = sum(map(len, under))
+    denominator = eligible - len(excluded)
     availability = Fraction(denominator - len(down), denominator) if denominator else Fraction(1)
     met = availability * 100 >= policy.guarantee
     percent = credit_percent(availability * 100, policy.credit)
     charge = ruling["monthly_charge"]["amount_minor"]
     credit = round(charge * percent / 100)  # a fraction rounds half to even
     spared = reported != down
-    return Amounts(len(under), len(down), len(excluded), availability, met, percent, charge, credit, spared, month)
+    return Amounts(eligible, len(down), len(excluded), availability, met, percent, charge, credit, spared, month)
 
 
 def credit_percent(available: Fraction, rule: CreditRule) -> Fraction:
