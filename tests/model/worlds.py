@@ -251,7 +251,7 @@ def worlds(draw: st.DrawFn, day: str) -> World:
     outages = [line["time"] for line in lines if line["type"] == "incident.opened"]
     lines += [draws.maintenance(outages) for _ in range(draw(st.sampled_from([0, 1, 3, 3, 3])))]
     scheduled = [line for line in lines if line["type"] == "maintenance.scheduled"]
-    lines += [draws.edit(draws.one(scheduled)) for _ in range(draw(st.integers(0, 2))) if scheduled]
+    lines += [draws.edit(draws.one(scheduled)) for _ in range(draws.one([0, 1, 2, 2])) if scheduled]
     lines += [draws.claim() for _ in range(draw(st.integers(0, 2)))]
     named = [line | {"id": f"e{number}"} for number, line in enumerate(lines)]
     # An amendment has to say something, and ends come after starts.
