@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from cli.replay.outcome import Outcome, outcome_of
 from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, FinishesTransactions, Record, Send, SubjectFailed
 from streams.serde.cloudevents_json import format_line, to_json
-from streams.serde.codec import Codec
+from streams.serde.codec import Codec, Fields
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import InputRecord
 from streams.sla.arrival import TimeLimits
@@ -36,6 +37,7 @@ from streams.sla.policy import Policies
 INCIDENTS, LEDGER = "incidents", "ledger"
 AGENTS = (INCIDENTS, LEDGER)
 FRESH = 64 * 1024 * 1024
+PrefixReader = Callable[[bytes], Fields | None]
 OUTPUTS = ("incidents", "alerts", "impacts", "credits")
 
 
@@ -50,6 +52,19 @@ class Stopped:
 
     async def wait(self, event: object, until: int | None) -> None:
         raise AssertionError("processors do not wait")
+
+
+class ReadersOnce(Codec):
+    """The codec, with the readers of rows shared: a processor makes some anew, and tests rebuild it thousands of
+    times."""
+
+    def prefix_reader(self, event_type: str, names: Sequence[str], version: int | None = None) -> PrefixReader:
+        return _prefix_reader(event_type, tuple(names), version)
+
+
+@cache
+def _prefix_reader(event_type: str, names: tuple[str, ...], version: int | None) -> PrefixReader:
+    return Codec().prefix_reader(event_type, names, version)
 
 
 class RejectedRecord(NamedTuple):
@@ -98,7 +113,7 @@ class Cluster:
         self.topics = Topics("sla", partitions)
         self.clock = Stopped()
         self.sends: list[Send] = []
-        self.codec = codec or Codec()
+        self.codec = codec or ReadersOnce()
         self.framing = framing
         self._tracer = tracer
         self._early_bytes = early_bytes
