@@ -11,11 +11,16 @@ TIMEOUT_S = 120.0
 
 
 def wait(condition: Callable[[], object], why: Callable[[], object] | None = None, *, every_s: float = 0.05) -> None:
-    """Until the condition holds; it fails with `why()` when that does not happen within TIMEOUT_S."""
+    """Until the condition holds; it fails with `why()` when that does not happen within TIMEOUT_S. A condition that
+    takes long is looked at less often: it has the processor of those that are waited for."""
     deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that" if why is None else why()
-        time.sleep(every_s)
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < deadline, "it did not come to that" if why is None else why()
+        time.sleep(max(every_s, min(2 * (now - asked), 1.0)))
 
 
 async def until(condition: Callable[[], object]) -> None:
