@@ -111,6 +111,33 @@ class _Part(ByteBudget):
         return other._share is self._share or other._share.reserved > self._all.minimum
 
 
+class FairShares:
+    """A budget of which a source gets more only as long as twice its part stays free, and one request in any case. So
+    whatever some sources hold, the next one finds room, and nobody has to know how many there are."""
+
+    def __init__(self, whole: ByteBudget) -> None:
+        self.whole = whole
+        self._used: Counter[str] = Counter()
+
+    def reserve(self, source: str, size: int) -> bool:
+        """Reserve bytes for a source; an empty name stands for this process itself, which has no share."""
+        part = self._used[source] + size
+        shared = bool(source) and part > size
+        if shared and self.whole.reserved + size + 2 * part > self.whole.limit:
+            return False
+        if not self.whole.reserve(size):
+            return False
+        self._used[source] = part
+        return True
+
+    def release(self, source: str, size: int) -> None:
+        """Release bytes that were reserved for a source."""
+        self.whole.release(size)
+        self._used[source] -= size
+        if not self._used[source]:
+            del self._used[source]
+
+
 def reserve_all(budgets: Sequence[ByteBudget], size: int) -> ByteBudget | None:
     """Reserve bytes in every budget; else in none, and the budget that is used up is returned."""
     for index, budget in enumerate(budgets):

@@ -16,7 +16,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from connect.intake.byte_budget import ByteBudget
+from connect.intake.byte_budget import ByteBudget, FairShares
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
 from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
 from streams.errors import SlaError
@@ -67,7 +67,8 @@ class RecordPublisher(Protocol):
     in_flight: ByteBudget
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> None:
-        """Returns when all replicas have every record. Raises Unavailable; some of them may be there then."""
+        """Returns when all replicas have every record; all of them have one sender. Raises Unavailable; some of them
+        may be there then."""
         ...
 
     def unready(self) -> str | None:
@@ -103,6 +104,7 @@ class KafkaPublisher:
         showed when the acknowledgement came."""
         self._topics = topics
         self.in_flight = ByteBudget(limit)
+        self._shares = FairShares(self.in_flight)
         self._make = make
         self._prefix = prefix
         self._timeout_s = timeout_s
@@ -150,7 +152,8 @@ class KafkaPublisher:
         producer = self._producer
         if producer is None:
             raise Unavailable(self._unavailable_reason or "not connected to Kafka")
-        if not self._reserve(sum(record.size for record in records)):
+        sender = records[0].sender if records else ""
+        if not self._reserve(sender, sum(record.size for record in records)):
             raise Unavailable(
                 f"{self.in_flight.reserved:,} bytes wait for Kafka; at most {self.in_flight.limit:,} are allowed"
             )
@@ -174,14 +177,14 @@ class KafkaPublisher:
             self._broken = True
             raise self._failed(explained_error(error)) from error
         finally:
-            self.in_flight.release(sum(record.size for record in records[len(sent) :]))
+            self._shares.release(sender, sum(record.size for record in records[len(sent) :]))
 
-    def _reserve(self, size: int) -> bool:
+    def _reserve(self, sender: str, size: int) -> bool:
         """Reserve memory for a request. Large ones together leave some to the small ones, so that senders of batches
         that wait for Kafka do not keep out a single alert; one alone may take all."""
         budget = self.in_flight
         left = budget.limit // _LEFT_SHARE if size > _SMALL_REQUEST and budget.reserved else 0
-        return budget.reserved + size + left <= budget.limit and budget.reserve(size)
+        return budget.reserved + size + left <= budget.limit and self._shares.reserve(sender, size)
 
     async def _send(self, producer: Any, record: OutgoingRecord) -> asyncio.Future[Any]:
         size, framing = record.size, self._framing
@@ -196,13 +199,13 @@ class KafkaPublisher:
             headers=record.headers,
         )
         self._waiting[future] = asyncio.get_running_loop().time()
-        future.add_done_callback(lambda done: self._done(done, size))
+        future.add_done_callback(lambda done: self._done(done, record.sender, size))
         return future
 
-    def _done(self, future: asyncio.Future[Any], size: int) -> None:
+    def _done(self, future: asyncio.Future[Any], sender: str, size: int) -> None:
         """Bytes stay reserved until Kafka has responded, even after the request timed out, so memory is bounded."""
         self._waiting.pop(future, None)
-        self.in_flight.release(size)
+        self._shares.release(sender, size)
         # Retrieved here, because nothing may await it any more.
         if future.cancelled() or future.exception() is not None:
             return

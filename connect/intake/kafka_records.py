@@ -27,6 +27,8 @@ class OutgoingRecord(NamedTuple):
     headers: list[tuple[str, bytes]]
     partition: int | None = None
     """The partition, where the key does not determine it."""
+    sender: str = ""
+    """The source whose request it is of; empty for what the intake writes by itself."""
 
     @property
     def size(self) -> int:

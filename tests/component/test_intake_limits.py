@@ -603,3 +603,34 @@ def test_large_bodies_wait_for_memory_and_small_ones_do_not_wait_for_them(monkey
             assert [(await each)[0] for each in [*waiting, small]] == [202] * 4
 
     run(scenario)
+
+
+def test_a_large_body_waits_for_at_most_one_of_each_other_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a source sends, and though Kafka is slow."""
+    monkeypatch.setattr(parsed_memory, "LARGEST", 10 * KIB)
+    monkeypatch.setattr(parsed_memory, "_SMALL", 0)
+    monkeypatch.setattr(parsed_memory, "check_parsed_size", len)
+
+    async def scenario() -> None:
+        memory, held, ends = parsed_memory.ParsedMemory(BodyThreads()), list[str](), asyncio.Semaphore(0)
+
+        async def body(source: str, kibibytes: int) -> None:
+            async with memory.hold(source, b" " * kibibytes * KIB):
+                held.append(source)
+                await ends.acquire()
+
+        loud = [asyncio.create_task(body("loud", 3)) for _ in range(9)]
+        await until(lambda: held == ["loud"])
+        others = [asyncio.create_task(body(name, 3)) for name in ("one", "two")]
+        await until(lambda: held == ["loud", "one", "two"])
+        largest = asyncio.create_task(body("three", 10))
+        await until(memory._large._line.locked)
+        for _ in range(3):
+            ends.release()
+        await until(lambda: "three" in held)
+        assert held.count("loud") <= 2
+        for _ in range(20):
+            ends.release()
+        await asyncio.gather(*loud, *others, largest)
+
+    run(scenario)

@@ -177,6 +177,43 @@ def test_large_requests_that_wait_for_kafka_leave_room_for_small_ones(world: Wor
     run(scenario)
 
 
+def test_records_of_some_senders_that_wait_for_kafka_leave_room_for_every_other_one(world: World) -> None:
+    """As those of a partition without a leader: its senders try again and again."""
+
+    async def scenario() -> None:
+        publisher = publisher_of(world, limit=1 << 20, timeout_s=60)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.prompt = False
+        waiting: list[asyncio.Task[None]] = []
+
+        async def sent(sender: str, count: int) -> int:
+            """How many of small requests found room."""
+            before, started = len(world.made[0].sent), len(waiting)
+            for _ in range(count):
+                request = publisher.publish([record(size=1_000)._replace(sender=sender)])
+                waiting.append(asyncio.create_task(request))
+            await until(lambda: len(world.made[0].sent) - before + sum(t.done() for t in waiting[started:]) == count)
+            return len(world.made[0].sent) - before
+
+        assert 250 < await sent("loud", 1_000) < 400
+        assert await sent("louder", 1_000) > 150
+        for name in range(5):
+            assert await sent(f"quiet-{name}", 50) > 20
+        assert publisher.in_flight.reserved < 1 << 20
+        for _, _, future in world.made[0].sent:
+            future.set_result(ACKNOWLEDGED)
+        refused = [each for each in await asyncio.gather(*waiting, return_exceptions=True) if each is not None]
+        assert {type(each) for each in refused} == {Unavailable}
+        assert publisher.in_flight.reserved == 0
+        assert not publisher._shares._used
+        world.prompt = True
+        await publisher.publish([record(size=1_000_000)._replace(sender="loud")])  # one alone may be as large as all
+        await publisher.stop()
+
+    run(scenario)
+
+
 def test_a_producer_that_broke_or_hangs_is_made_anew_and_nothing_stays_held(world: World) -> None:
     async def scenario() -> None:
         publisher = publisher_of(world)

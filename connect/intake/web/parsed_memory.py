@@ -6,6 +6,7 @@ JSON may take thirty times the memory of its text. A list or object is made in o
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -82,15 +83,15 @@ def _has_long_row(content: bytes) -> bool:
 class ParsedMemory:
     """The memory of the bodies that are being translated, and published as they are. Small bodies of one source come in
     their order. They get at most half of the memory for small ones, and always some, whatever others wait for; so
-    bodies of one source whose events Kafka does not acknowledge keep out no other source. Large bodies come in one
-    order, one or a few at a time."""
+    bodies of one source whose events Kafka does not acknowledge keep out no other source. Large bodies come one or a
+    few at a time, each source's in their order: one of each waits in the line of all."""
 
     def __init__(self, threads: BodyThreads) -> None:
         self._threads = threads
         self._small = SourceBudgets(ByteBudget(_ALL_SMALL), _ALL_SMALL // 2)
         self._released = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._large = _Share(LARGEST)
+        self._large = _LargeBodies()
 
     def serve(self, sources: int) -> None:
         """Serve so many sources from now on. Of few, each has room for a small body of the largest size."""
@@ -101,11 +102,8 @@ class ParsedMemory:
         """A block in which a body is parsed; it begins once there is memory. Raises RequestRejected 413."""
         size = await self._threads.run(len(content), partial(check_parsed_size, content))
         if size > _SMALL:
-            await self._large.reserve(size)
-            try:
+            async with self._large.hold(source, size):
                 yield
-            finally:
-                self._large.release(size)
             return
         with self._small.of(source) as budgets:
             async with self._locks.setdefault(source, asyncio.Lock()):
@@ -120,18 +118,35 @@ class ParsedMemory:
                 self._released.set()
 
 
-class _Share:
-    def __init__(self, limit: int) -> None:
-        self._budget = ByteBudget(limit)
-        self._turn = asyncio.Lock()
+class _LargeBodies:
+    """The memory of large bodies. One may take all of it; of several, those of one source take at most half."""
+
+    def __init__(self) -> None:
+        self._budget = ByteBudget(LARGEST)
+        self._used: Counter[str] = Counter()
+        self._line = asyncio.Lock()
+        self._of_source: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._released = asyncio.Event()
 
-    async def reserve(self, size: int) -> None:
-        async with self._turn:
-            while not self._budget.reserve(size):
-                self._released.clear()
-                await self._released.wait()
+    @asynccontextmanager
+    async def hold(self, source: str, size: int) -> AsyncIterator[None]:
+        async with self._of_source.setdefault(source, asyncio.Lock()):
+            while self._used[source] and self._used[source] + size > LARGEST // 2:
+                await self._release()
+            async with self._line:
+                while not self._budget.reserve(size):
+                    await self._release()
+            self._used[source] += size
+        try:
+            yield
+        finally:
+            self._budget.release(size)
+            self._used[source] -= size
+            if not self._used[source]:
+                del self._used[source]
+            self._released.set()
 
-    def release(self, size: int) -> None:
-        self._budget.release(size)
-        self._released.set()
+    async def _release(self) -> None:
+        """Wait until a body has ended."""
+        self._released.clear()
+        await self._released.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import structlog
@@ -145,7 +145,7 @@ class Receiver:
         checked, late = Arrival(self._publisher.kafka_time(), self._limits), Translation()
         parts = self._parts(source, translate_body, content, trace, checked)
         while (part := await self._threads.run(len(content), partial(next, parts, None))) is not None:
-            await self._acknowledged([event.record for event in part.events])
+            await self._acknowledged(source, [event.record for event in part.events])
             late.rejected += self._rejected_by_workers(part)
             published.update(event.event_type for event in part.events)
             ignored += len(part.ignored)
@@ -157,7 +157,7 @@ class Receiver:
             if digest not in self._recent_digests:
                 media_type, items = request.content_type, listed.rejected
                 made = partial(_reject_record, source, media_type, content, items, arrival, digest)
-                await self._acknowledged([await self._threads.run(len(content), made)])
+                await self._acknowledged(source, [await self._threads.run(len(content), made)])
                 self._recent_digests.add(digest)
         listed.add(late)  # workers keep these
         self._count(source, listed, published, ignored, arrival)
@@ -188,11 +188,11 @@ class Receiver:
             if (rejection := arrival.rejected_by_workers(event)) is not None:
                 yield RejectedItem(item, rejection.code, rejection.message)
 
-    async def _acknowledged(self, records: list[OutgoingRecord]) -> None:
+    async def _acknowledged(self, source: Source, records: Sequence[OutgoingRecord]) -> None:
         if not records:
             return
         try:
-            await self._publisher.publish(records)
+            await self._publisher.publish([record._replace(sender=source.name) for record in records])
         except Unavailable as error:
             reason = "Kafka has not acknowledged; send the same request again, it counts once"
             raise retry_after(503, reason, self._settings.retry_after) from error
