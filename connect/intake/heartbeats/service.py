@@ -34,7 +34,7 @@ from connect.intake.kafka_records import OutgoingRecord, PreparedEvent
 from connect.intake.mapping.monitors import MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
-from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
+from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.log_damper import CrashLog
@@ -139,29 +139,33 @@ class Heartbeats:
     async def run(self) -> None:
         """Follow the topic until cancelled, once the mapping has monitors."""
         await self._wanted.wait()
-        while True:
-            reader = self._reader()
-            try:
-                await self.begin(reader)
-                while True:
-                    await self.turn(reader)
-            except (KafkaError, OSError, TimeoutError, SlaError) as error:
-                reason = str(error) if isinstance(error, SlaError) else explained_error(error)
-                if reason != self.problem:
-                    self._log.warning("heartbeats_unavailable", reason=reason)
-                self.problem = reason
-            except asyncio.CancelledError:
-                if cancelled_by_us():
-                    raise
-                self._log.warning("heartbeats_unavailable", reason=CLIENT_ENDED)
-                self.problem = CLIENT_ENDED
-            except Exception as error:  # a defect: nobody notices silences, so heartbeats must not be acknowledged
+        await keep_running(self._follow, self._ended, _AGAIN_S)
+
+    async def _follow(self) -> None:
+        reader = self._reader()
+        try:
+            await self.begin(reader)
+            while True:
+                await self.turn(reader)
+        finally:
+            self._metrics.heartbeats_listening.set(0)
+            await reader.close()
+
+    def _ended(self, error: Exception | asyncio.CancelledError) -> None:
+        match error:
+            case asyncio.CancelledError():
+                reason = CLIENT_ENDED
+            case SlaError():
+                reason = str(error)
+            case KafkaError() | OSError() | TimeoutError():
+                reason = explained_error(error)
+            case _:  # a defect: nobody notices silences, so heartbeats must not be acknowledged
                 self._crashes.caught(error)
                 self.problem, self._failed = f"internal error: {type(error).__name__}", True
-            finally:
-                self._metrics.heartbeats_listening.set(0)
-                await reader.close()
-            await asyncio.sleep(_AGAIN_S)
+                return
+        if reason != self.problem:
+            self._log.warning("heartbeats_unavailable", reason=reason)
+        self.problem = reason
 
     async def begin(self, reader: HeartbeatReader) -> None:
         """Begin to read the topic."""
