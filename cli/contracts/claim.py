@@ -10,6 +10,7 @@ from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.references import policies_here
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
+from cli.support.warnings import Warnings, as_commands
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -37,7 +38,6 @@ def claim(
     from connect.actions.claims import claim_id, earlier_claim
     from connect.actions.doubtful import claim_warnings
     from connect.actions.outcome import FormProblem, Unchanged
-    from connect.actions.texts import warning_text
     from connect.client.outgoing import checked_record
     from connect.kafka_io.contract_topic import SOURCE, log_of
     from streams.sla.instants import format_rfc3339
@@ -67,14 +67,22 @@ def claim(
         case FormProblem():
             wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")
     amount = _amount(settings, tenant, month, yes=yes)
-    policies = policies_here(settings)
+    policies, warnings = policies_here(settings), Warnings()
     if policies is not None:
         lateness, stated = settings.time_limits().lateness, amount != ""
         history = log.contracts[tenant]
-        for each in claim_warnings(tenant, month, history, policies, now, lateness=lateness, stated=stated):
-            typer.echo(f"warning: {safe(warning_text(each))}", err=True)
+        found = claim_warnings(tenant, month, history, policies, now, lateness=lateness, stated=stated)
+        warnings.tell(as_commands(found))
     claimed = f"credit of {month} is claimed for {safe(tenant)}" + (f": {amount}" if amount else "")
-    publish_facts(settings, [event], SOURCE, wait=wait, done=lambda _: typer.echo(claimed), as_json=as_json)
+    publish_facts(
+        settings,
+        [event],
+        SOURCE,
+        wait=wait,
+        done=lambda _: typer.echo(claimed),
+        as_json=as_json,
+        warnings=warnings,
+    )
 
 
 def _amount(settings: Settings, tenant: str, month: str, *, yes: bool) -> str:

@@ -13,6 +13,7 @@ from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.references import policies_here, reference_warnings, references
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
+from cli.support.warnings import Warnings, as_commands
 
 if TYPE_CHECKING:
     from streams.sla.events import Event
@@ -45,7 +46,6 @@ def schedule(
 ) -> None:
     """Announce a window, or change one. Saying the same again publishes nothing."""
     from connect.actions.doubtful import window_warnings
-    from connect.actions.texts import warning_text
     from connect.actions.windows import scheduling
     from connect.client.outgoing import checked_record
     from connect.kafka_io.contract_topic import SOURCE, log_of
@@ -85,13 +85,20 @@ def schedule(
     fact, plan = found
     names = references()
     names.add(checked_record(fact).event)
-    for warning in reference_warnings(names, settings, contracts=log.contracts.keys()):
-        typer.echo(f"warning: {warning}", err=True)
-    for each in window_warnings(plan, standing, log.contracts, policies_here(settings), now):
-        typer.echo(f"warning: {warning_text(each)}", err=True)
+    policies, warnings = policies_here(settings), Warnings()
+    warnings.tell(reference_warnings(names, policies, contracts=log.contracts.keys()))
+    warnings.tell(as_commands(window_warnings(plan, standing, log.contracts, policies, now)))
     state = "scheduled" if standing is None else "changed"
     done = f"{maintenance} is {state}"
-    publish_facts(settings, [fact], SOURCE, wait=wait, done=lambda _: typer.echo(done), as_json=as_json)
+    publish_facts(
+        settings,
+        [fact],
+        SOURCE,
+        wait=wait,
+        done=lambda _: typer.echo(done),
+        as_json=as_json,
+        warnings=warnings,
+    )
 
 
 @maintenance_app.command(epilog="Example: sla maintenance cancel db-move")

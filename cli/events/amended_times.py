@@ -23,6 +23,7 @@ class AmendedTimes:
 
     def __init__(self) -> None:
         self._lines: dict[str, int] = {}
+        self._times: dict[str, dict[str, int]] = {}
         self._left_out = 0
 
     def add(self, number: int, event: Event) -> None:
@@ -32,23 +33,27 @@ class AmendedTimes:
             return
         if event.subject in self._lines or len(self._lines) < _MOST:
             self._lines[event.subject] = number
+            given = {"started_at": amended.started_at, "restored_at": amended.restored_at}
+            stated = {name: at for name, at in given.items() if at is not None}
+            self._times[event.subject] = self._times.get(event.subject, {}) | stated
         else:
             self._left_out += 1
 
     def __bool__(self) -> bool:
         return bool(self._lines)
 
-    def in_states(self, settings: Settings) -> Iterator[str]:
+    def in_states(self, settings: Settings, *, applied: bool = True) -> Iterator[str]:
         """A warning for each incident that now ends before it begins, by the states that the workers published in the
-        transactions in which they read the amendments. Raises BrokerProblem."""
+        transactions in which they read the amendments. Where these are not `applied` for certain, the amended times
+        stand for those of the states. Raises BrokerProblem."""
         from connect.kafka_io.reader import read_topics
         from streams.schema_registry.schema_source import reading_codec
 
         topic = f"{settings.topic_prefix}.incident-state"
         records = read_topics(settings.bootstrap(), [topic], settings.aiokafka_security())
-        yield from self.in_records(records, reading_codec(settings.schema_registry()).decode)
+        yield from self.in_records(records, reading_codec(settings.schema_registry()).decode, applied=applied)
 
-    def in_records(self, records: Iterable[TopicRecord], decode: Decode) -> Iterator[str]:
+    def in_records(self, records: Iterable[TopicRecord], decode: Decode, *, applied: bool = True) -> Iterator[str]:
         """The same, of the records of the topic of states; only those of these incidents are decoded."""
         wanted = {incident.encode(): incident for incident in self._lines}
         newest = {each.key: each.value for each in records if each.key in wanted}
@@ -57,7 +62,7 @@ class AmendedTimes:
             decoded = None if value is None else decode(value, len(value))
             if decoded is None or isinstance(decoded, Rejection):
                 continue
-            state = decoded[1]
+            state = decoded[1] if applied else {**decoded[1], **self._times[incident]}
             started, restored = cast(int, state["started_at"]), cast("int | None", state["restored_at"])
             if restored is not None and restored < started and state["status"] != "annulled":
                 yield (

@@ -10,8 +10,9 @@ import typer
 from cli.support.exits import FOUND, WRONG_USE
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.progress import counting
-from cli.support.references import reference_warnings, references
+from cli.support.references import contracts_here, policies_for, reference_warnings, references
 from cli.support.waiting import AsJson, ReportedResults, Wait, report_results, results_reader
+from cli.support.warnings import CommandWarning, Warnings
 from streams.lines import arriving_lines, check_readable
 
 if TYPE_CHECKING:
@@ -37,13 +38,16 @@ def publish(
 
     Each line is checked before it is sent. An invalid line is reported with its number; nothing after it is sent. That
     includes events that are too old (publish history with --backfill) or in the future, by SLA_LATENESS_HORIZON and
-    SLA_MAX_FUTURE_SKEW. With --wait, incidents whose times are amended are read back, and those that end before they
-    begin are named.
+    SLA_MAX_FUTURE_SKEW. What is accepted and rarely meant is named: incidents that end before they begin, by the lines
+    and by the present state of those that are amended, extensions that contradict a field, and times of windows.
 
     Exit code 1: workers rejected an event. Exit code 2: a line was invalid, or Kafka is not available.
     """
     from cli.events.amended_times import AmendedTimes
+    from cli.events.doubtful_lines import DoubtfulLines
     from cli.events.publish_lines import BadLine, publish_lines
+    from connect.intake.contradictory_times import ENDS_BEFORE_IT_BEGINS
+    from connect.kafka_io.connection import BrokerProblem
     from streams.schema_registry.schema_source import writing_frame
     from streams.schema_registry.subjects import INPUT_TYPES
     from streams.serde.input_checks import untimely
@@ -55,11 +59,13 @@ def publish(
     def report_invalid(bad: BadLine) -> None:
         typer.echo(f"{file}:{bad}", err=True)
 
-    names, amended = references(), AmendedTimes()
+    names, amended, doubts = references(), AmendedTimes(), DoubtfulLines()
+    warnings = Warnings()
 
-    def note(number: int, event: Event) -> None:
+    def note(number: int, event: Event, line: str) -> None:
         names.add(event, f"line {number}")
         amended.add(number, event)
+        doubts.add(event, line, f"line {number}")
 
     clock, limits = SystemTimeSource(), settings.time_limits()
     with results_reader(settings, wait) as results:
@@ -77,16 +83,25 @@ def publish(
                 on_bad=report_invalid,
                 check=lambda event: untimely(event, clock.now(), limits) if check_time else None,
             )
-        for warning in reference_warnings(names, settings, tenants=results is not None):
-            typer.echo(f"warning: {warning}", err=True)
+        tenants = results is not None
+        contracts = contracts_here(settings) if tenants and (names.tenants or doubts.windows) else {}
+        policies = policies_for(names, settings, also=doubts.windows)
+        warnings.tell(
+            reference_warnings(names, policies, tenants=tenants and contracts is not None, contracts=contracts or ())
+        )
+        warnings.tell(doubts.warnings(policies, contracts or {}, clock.now()))
         _print_summary(published, keep_going=keep_going)
         backfill = published.backfill
         found = report_results(results, published.ranges, settings, required=wait is True, backfill=backfill)
-    if amended and found.found is not None and not found.found.unread:
-        for warning in amended.in_states(settings):
-            typer.echo(f"warning: {warning}", err=True)
+    if amended:
+        applied = found.found is not None and not found.found.unread
+        try:
+            ending = amended.in_states(settings, applied=applied)
+            warnings.tell(CommandWarning(ENDS_BEFORE_IT_BEGINS, each) for each in ending)
+        except BrokerProblem as error:  # all is published: this is no reason to fail
+            warnings.tell([CommandWarning("not_checked", f"amended times were not compared with states: {error}")])
     if as_json:
-        typer.echo(json.dumps(_as_object(published, found), ensure_ascii=False))
+        typer.echo(json.dumps({**_as_object(published, found), **warnings.fields()}, ensure_ascii=False))
     if published.bad:
         raise typer.Exit(WRONG_USE)
     if not found.fine:

@@ -67,7 +67,7 @@ def publish_lines(
     framed: Callable[[bytes], bytes] = bytes,
     on_line: Callable[[], None] = lambda: None,
     on_bad: Callable[[BadLine], None] = lambda _: None,
-    on_event: Callable[[int, Event], None] = lambda number, event: None,
+    on_event: Callable[[int, Event, str], None] = lambda number, event, line: None,
     check: Callable[[Event], Rejection | None] = _unchecked,
 ) -> Published:
     """Publish JSON lines; returns when the broker has acknowledged all that was sent. Blank lines are skipped.
@@ -100,7 +100,7 @@ def publish_lines(
                 partition = partition_of(ready.subject, len(partitions[topic]))
                 await batches.add(topic, partition, ready.subject.encode(), framed(ready.value), ready.headers)
                 published.backfill |= ready.event.backfill
-                on_event(number, ready.event)
+                on_event(number, ready.event, line)
                 on_line()
                 if number % _LINES_A_TURN == 0:
                     await asyncio.sleep(0)  # lets the sender work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +11,13 @@ import typer
 from cli.support.console import print_rows
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.references import contracts_here, policies_for, reference_warnings, references
 from cli.support.waiting import AsJson, Wait, print_unchanged, report_results, results_reader
+from cli.support.warnings import CommandWarning, Warnings
 
 if TYPE_CHECKING:
     from connect.kafka_io.rejected_records import RejectedRecord
+    from streams.settings import Settings
 
 rejected_app = typer.Typer(help="List, show and retry rejected input.", no_args_is_help=True, add_completion=False)
 
@@ -130,6 +133,9 @@ def retry(
         text = None if corrected is None else _one_event(corrected)
         clock = SystemTimeSource()
         records = [retry_record(entry, settings, clock, corrected=text, backfill=backfill) for entry in chosen]
+        warnings = Warnings()
+        if text is not None:
+            warnings.tell(_warnings(text, settings, clock.now(), backfill=backfill))
         with results_reader(settings, wait) as reader:
             sent = send(settings, records)
             typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'} sent again", err=True)
@@ -138,9 +144,25 @@ def retry(
             results = report_results(reader, inputs, settings, required=wait is True, backfill=loading)
     if as_json:
         originals = [entry.original for entry in chosen]
-        typer.echo(json.dumps({**results.fields(), "originals": originals}, ensure_ascii=False))
+        typer.echo(json.dumps({**results.fields(), "originals": originals, **warnings.fields()}, ensure_ascii=False))
     if not results.fine:
         raise typer.Exit(FOUND)
+
+
+def _warnings(text: str, settings: Settings, now: int, *, backfill: bool) -> Iterator[CommandWarning]:
+    """What a corrected event, which was checked, says that is rarely meant."""
+    from cli.events.doubtful_lines import DoubtfulLines
+    from streams.serde.input_records import InputRecord, input_record_from_line
+
+    record = input_record_from_line(text, backfill=backfill)
+    assert isinstance(record, InputRecord)
+    names, doubts = references(), DoubtfulLines()
+    names.add(record.event)
+    doubts.add(record.event, text)
+    contracts = contracts_here(settings) if names.tenants or doubts.windows else {}
+    policies = policies_for(names, settings, also=doubts.windows)
+    yield from reference_warnings(names, policies, tenants=contracts is not None, contracts=contracts or ())
+    yield from doubts.warnings(policies, contracts or {}, now)
 
 
 def _chosen(entries: Sequence[RejectedRecord], which: str, prefix: str) -> RejectedRecord:

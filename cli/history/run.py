@@ -13,7 +13,7 @@ from cli.support.console import safe
 from cli.support.counts import counted
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import settings_of
-from cli.support.references import reference_warnings, references
+from cli.support.references import policies_for, reference_warnings, references
 from streams.lines import read_lines
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
             print_warnings(
                 ["the mapping has no `updates`: update clocks breach in this history, whatever support answered"]
             )
-        print_warnings(reference_warnings(names, settings, tenants=bool(options.contracts), contracts=()))
+        found = reference_warnings(names, policies_for(names, settings), tenants=bool(options.contracts))
+        print_warnings(each.message for each in found)
         if store.count and not options.contracts:
             print_warnings(["tenants were not checked; --contracts FILE checks them"])
         if options.output is None:

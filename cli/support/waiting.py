@@ -12,6 +12,7 @@ import typer
 
 from cli.support.console import safe
 from cli.support.exits import FOUND
+from cli.support.warnings import Warnings
 
 if TYPE_CHECKING:
     from connect.actions.input_results import InputResultReader, InputResults
@@ -109,10 +110,11 @@ def publish_facts(
     wait: bool | None,
     done: Callable[[int], None],
     as_json: bool = False,
+    warnings: Warnings | None = None,
 ) -> None:
     """Publish contract facts, call `done` with their number, and report their results; `as_json`: print the results
-    with the events as one JSON object instead of `done`. Ends the command with exit code 1 when one was rejected.
-    Raises ClientError, BrokerProblem."""
+    with the events, and the `warnings` that were told, as one JSON object instead of `done`. Ends the command with exit
+    code 1 when one was rejected. Raises ClientError, BrokerProblem."""
     from connect.kafka_io.contract_topic import publish
 
     facts = list(events)
@@ -122,7 +124,8 @@ def publish_facts(
             done(len(sent))
         results = report_results(reader, sent, settings, required=wait is True)
     if as_json:
-        typer.echo(json.dumps({**results.fields(), "events": facts}, ensure_ascii=False))
+        told = (warnings or Warnings()).fields()
+        typer.echo(json.dumps({**results.fields(), "events": facts, **told}, ensure_ascii=False))
     if not results.fine:
         raise typer.Exit(FOUND)
 

@@ -3,42 +3,39 @@ to look at their times. The workers see only what becomes of such an end, an out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from connect.intake.outcome import Event, IgnoredItem
-from streams.sla.instants import format_rfc3339, parse_rfc3339
+from connect.intake.outcome import IgnoredItem
+from streams.sla.events import Event, Opened, Resolved
+from streams.sla.instants import format_rfc3339
 
 ENDS_BEFORE_IT_BEGINS = "ends_before_it_begins"
 
 
 class StatedTimes:
-    """The earliest beginning and end of each incident that a request states."""
+    """The earliest beginning and end of each incident that a request states, of at most so many incidents."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
+        self.left_out = False
         self._began: dict[str, int] = {}
         self._ended: dict[str, int] = {}
 
-    def note(self, item: str, event: Event, subject: str, time: int) -> IgnoredItem | None:
+    def note(self, item: str, event: Event) -> IgnoredItem | None:
         """Take a checked event in; what to say of its incident where it now ends before it begins, once."""
-        kind = event["type"]
-        if kind == "incident.opened":
-            began = _instant(event, "started_at", time)
-            self._began[subject] = min(began, self._began.get(subject, began))
-        elif kind == "incident.resolved":
-            ended = _instant(event, "restored_at", time)
-            self._ended[subject] = min(ended, self._ended.get(subject, ended))
-        else:
-            return None
+        subject = event.subject
+        times = self._began if isinstance(event.payload, Opened) else self._ended
+        match event.payload:
+            case Opened(started_at=at) | Resolved(restored_at=at):
+                if self.most is not None and len(times) >= self.most and subject not in times:
+                    self.left_out = True
+                    return None
+                stated = event.time if at is None else at
+                times[subject] = min(stated, times.get(subject, stated))
+            case _:
+                return None
         start, end = self._began.get(subject), self._ended.get(subject)
         if start is None or end is None or end >= start:
             return None
         self._ended[subject] = start
-        times = f"it ends at {format_rfc3339(end)}, before it begins at {format_rfc3339(start)}"
+        both = f"it ends at {format_rfc3339(end)}, before it begins at {format_rfc3339(start)}"
         advice = "so it has no downtime: correct its times (incident.amended), and the clock of the sender"
-        return IgnoredItem(item, f"{times}, {advice}", ENDS_BEFORE_IT_BEGINS, subject)
-
-
-def _instant(event: Event, name: str, otherwise: int) -> int:
-    data = event.get("data")
-    given = data.get(name) if isinstance(data, Mapping) else None
-    return otherwise if given is None else parse_rfc3339(str(given))
+        return IgnoredItem(item, f"{both}, {advice}", ENDS_BEFORE_IT_BEGINS, subject)

@@ -133,7 +133,7 @@ def _check(
                 if arrival is not None and arrival.at is None:
                     part.unjudged.append((item, prepared.checked))
                 reports = (
-                    times.note(item, event, prepared.subject, prepared.time),
+                    times.note(item, prepared.checked),
                     differing_extension(item, event, prepared.subject),
                 )
                 part.ignored += [each for each in reports if each is not None]

@@ -74,6 +74,9 @@ def deployed(
         assert stack.stop_worker() == 0
 
 
+CLAIM_AHEAD = "2099-01 has not begun; the claim waits for its statement"
+
+
 def test_results_of_input_and_retries(deployed: Callable[..., Result], now: int, tmp_path: Path) -> None:
     done = deployed("publish", "-", "--wait", stdin=lines(opened("inc-1", now), opened("inc-2", now)))
     assert done.exit_code == 0, done.stderr
@@ -86,7 +89,7 @@ def test_results_of_input_and_retries(deployed: Callable[..., Result], now: int,
     reported = json.loads(done.stdout)
     assert (reported["published"], reported["outcome"], reported["accepted"]) == (2, "rejected", 1)
     assert [(each["id"], each["code"]) for each in reported["rejected"]] == [("incident.opened-old", "too_late")]
-    assert reported["invalid_lines"] == []
+    assert (reported["invalid_lines"], reported["warnings"]) == ([], [])
     published, counts, reject = done.stderr.splitlines()
     assert (published, counts) == ("2 events published", "1 accepted, 1 rejected")
     assert "(id incident.opened-old): too_late: time " in reject
@@ -126,12 +129,14 @@ def test_results_of_input_and_retries(deployed: Callable[..., Result], now: int,
     assert scheduled.exit_code == 0, scheduled.stderr
     reported = json.loads(scheduled.stdout)
     assert (reported["outcome"], reported["events"][0]["type"]) == ("accepted", "maintenance.scheduled")
+    assert [each["code"] for each in reported["warnings"]] == ["component_misspelled"]
     again = deployed("maintenance", "schedule", "db-move", *WINDOW, "--component", "apj", "--json")
     assert json.loads(again.stdout)["outcome"] == "unchanged"
     done = deployed("claim", "acme", "2099-01", "--json", "--no-wait")
     assert "2099-01 has not begun" in done.stderr
     claimed = json.loads(done.stdout)
     assert (claimed["outcome"], claimed["accepted"]) == ("not_read_yet", None)
+    assert claimed["warnings"][0] == {"code": "claim_ahead", "message": CLAIM_AHEAD}
     clocks = [json.loads(each) for each in deployed("incidents", "watch", "--once", "--json").stdout.splitlines()]
     assert {each["incident_id"] for each in clocks} >= {"inc-1", "inc-2"}
     assert scheduled.stderr.splitlines() == [
@@ -149,6 +154,8 @@ def test_an_amendment_is_read_back(deployed: Callable[..., Result], now: int) ->
     done = deployed("publish", "-", "--wait", stdin=lines(opened("inc-1", at[0]), ended, late))
     assert done.exit_code == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith("warning: line 3: inc-1 ends before it begins now: restored_at ")
+    done = deployed("publish", "-", "--no-wait", "--json", stdin=lines(late))  # by the state, before it is read again
+    assert [each["code"] for each in json.loads(done.stdout)["warnings"]] == ["ends_before_it_begins"]
     right = event("incident.amended", "inc-1", now, {"started_at": format_rfc3339(at[0]), **people}, id="a-2")
     done = deployed("publish", "-", "--wait", stdin=lines(right))
     assert (done.exit_code, done.stderr) == (0, "1 event published\n1 accepted, 0 rejected\n")
