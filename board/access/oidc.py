@@ -124,7 +124,7 @@ class Oidc:
 
     def _discovered(self) -> Mapping[str, Any]:
         with self._reading():
-            if self._metadata is None or self._time.now() - self._metadata[0] >= _FRESH:
+            if self._metadata is None or not 0 <= self._time.now() - self._metadata[0] < _FRESH:
                 issuer = self._settings.oidc_issuer
                 found = self._read(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
                 if found.get("issuer") != issuer:
@@ -164,7 +164,7 @@ class Oidc:
     def _key_set(self, *, again: bool = False) -> KeySet:
         address = self._endpoint("jwks_uri")
         with self._reading():
-            if again or self._keys is None or self._time.now() - self._keys[0] >= _FRESH:
+            if again or self._keys is None or not 0 <= self._time.now() - self._keys[0] < _FRESH:
                 self._keys = (self._time.now(), KeySet.import_key_set(cast(KeySetSerialization, self._read(address))))
             return self._keys[1]
 

@@ -76,4 +76,5 @@ def _wait(failures: deque[int], most: int, now: int) -> int | None:
     if len(failures) < most:
         return None
     left = failures[0] + WINDOW - now
-    return -(-left // SECOND) if left > 0 else None
+    # More is left only where the clock was set back: nobody waits until it has caught up.
+    return -(-left // SECOND) if 0 < left <= WINDOW else None

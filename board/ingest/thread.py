@@ -30,6 +30,7 @@ from board.ingest.skipped import SkippedLog
 from board.ingest.source import TopicSource
 from board.ingest.status import IngestStatus, StatusBoard
 from board.ingest.writer import TransactionWriter, Work, transactions
+from board.interval import Interval
 from board.metrics import BoardMetrics
 from board.store.engine import write_transaction
 from streams.errors import SlaError
@@ -86,7 +87,7 @@ class Ingest:
         self._stop = asyncio.Event()
         self._stopping = False
         self._expiring: Iterator[int] | None = None
-        self._expire_at = 0
+        self._retention_looks = Interval(self._time, _RETENTION_EVERY)
         self._targets: dict[Place, int] = {}
 
     @property
@@ -155,7 +156,7 @@ class Ingest:
             ends = {place: each.end for place, each in ranges.items()}
             self._begin(positions, ends, sum(each.end - each.start for each in ranges.values()))
             partitions = Counter(topic for topic, _ in ranges)
-            housekeeping_at = look_at = self._time.now()
+            housekeeping, look = Interval(self._time, _HOUSEKEEPING), Interval(self._time, _LOOK_EVERY)
             while not self._stopping:
                 for work in transactions(await source.take(_TAKE_S), positions):
                     changes, count = await self._in_database(lambda work=work: self._writer.write(work))  # type: ignore[misc]
@@ -165,13 +166,11 @@ class Ingest:
                     if self._stopping:
                         return
                 self._show_end(positions, source.ends())
-                if self._time.now() >= look_at:
-                    look_at = self._time.now() + _LOOK_EVERY
+                if look.due():
                     found = await source.topic_ids()  # raises when Kafka or a topic is away
                     if any(found[topic][0] != count for topic, count in partitions.items()):
                         raise CheckpointMoved  # the next session reads the new partitions, too
-                if self._time.now() >= housekeeping_at:
-                    housekeeping_at = self._time.now() + _HOUSEKEEPING
+                if housekeeping.due():
                     await self._keep_house(source, positions)
                 await self._expire()
 
@@ -254,9 +253,8 @@ class Ingest:
     async def _expire(self) -> None:
         """One slice of what is older than the retention, once all topics have been read."""
         if self._expiring is None:
-            if self._time.now() < self._expire_at or not self._board.status.reached_end:
+            if not self._board.status.reached_end or not self._retention_looks.due():
                 return
-            self._expire_at = self._time.now() + _RETENTION_EVERY
             self._expiring = expire(self._engine, self._time.now() - self._retention)
         deleted = await self._in_database(lambda: next(self._expiring, None) if self._expiring else None)
         if deleted is None:

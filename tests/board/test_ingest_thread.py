@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from signed_in import MovingClock
 from sqlalchemy import Engine
 
 from board.ingest.apply import AppliedChanges
 from board.ingest.records import IngestRecord
 from board.ingest.thread import Ingest
 from board.ingest.writer import Work
+from board.interval import Interval
 from board.metrics import BoardMetrics
 from streams.settings import read_settings
-from streams.sla.instants import DAY, SECOND
+from streams.sla.instants import DAY, HOUR, SECOND
 from streams.time_source import SystemTimeSource
 from tests.waiting import wait
 
@@ -88,3 +90,13 @@ def test_how_long_an_alert_took_until_it_shows_is_measured_once_the_topics_are_r
     ingest._measure(Work(records=records))
     ingest._measure(Work(records=[each for each in records if each.topic != "alerts"]))
     assert seconds() == (1, 2)
+
+
+def test_work_of_an_interval_is_due_after_a_clock_was_set_back() -> None:
+    clock = MovingClock(DAY)
+    work = Interval(clock, HOUR)
+    assert [work.due(), work.due()] == [True, False]
+    clock.move(HOUR)
+    assert [work.due(), work.due()] == [True, False]
+    clock.move(-20 * HOUR)
+    assert [work.due(), work.due()] == [True, False]

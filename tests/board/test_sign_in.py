@@ -310,6 +310,15 @@ def test_wrong_tokens_are_limited_per_address(app: FastAPI, settings: BoardSetti
     assert client.post("/sign-in", data={"token": right}).status_code == 303
 
 
+def test_a_clock_that_is_set_back_keeps_nobody_waiting_until_it_has_caught_up(app: FastAPI, clock: MovingClock) -> None:
+    client = browser(app, client=("192.0.2.1", 5))
+    for _ in range(2):
+        for _ in range(MOST_PER_ADDRESS):
+            assert client.post("/sign-in", data={"token": "wrong"}).status_code == 401
+        assert client.post("/sign-in", data={"token": "wrong"}).status_code == 429
+        clock.move(-HOUR)
+
+
 def test_all_addresses_of_an_ipv6_network_have_one_limit(app: FastAPI) -> None:
     for number in range(MOST_PER_ADDRESS):
         client = browser(app, client=(f"2001:db8:0:1::{number:x}", 5))
