@@ -30,8 +30,8 @@ from board.ingest.skipped import SkippedLog
 from board.ingest.source import TopicSource
 from board.ingest.status import IngestStatus, StatusBoard
 from board.ingest.writer import TransactionWriter, Work, transactions
-from board.interval import Interval
 from board.metrics import BoardMetrics
+from board.recurrence import Recurrence
 from board.store.engine import write_transaction
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
@@ -87,7 +87,7 @@ class Ingest:
         self._stop = asyncio.Event()
         self._stopping = False
         self._expiring: Iterator[int] | None = None
-        self._retention_looks = Interval(self._time, _RETENTION_EVERY)
+        self._retention_looks = Recurrence(self._time, _RETENTION_EVERY)
         self._targets: dict[Place, int] = {}
 
     @property
@@ -156,7 +156,7 @@ class Ingest:
             ends = {place: each.end for place, each in ranges.items()}
             self._begin(positions, ends, sum(each.end - each.start for each in ranges.values()))
             partitions = Counter(topic for topic, _ in ranges)
-            housekeeping, look = Interval(self._time, _HOUSEKEEPING), Interval(self._time, _LOOK_EVERY)
+            housekeeping, look = Recurrence(self._time, _HOUSEKEEPING), Recurrence(self._time, _LOOK_EVERY)
             while not self._stopping:
                 for work in transactions(await source.take(_TAKE_S), positions):
                     changes, count = await self._in_database(lambda work=work: self._writer.write(work))  # type: ignore[misc]

@@ -124,8 +124,8 @@ def publish_facts(
             done(len(sent))
         results = report_results(reader, sent, settings, required=wait is True)
     if as_json:
-        told = (warnings or Warnings()).fields()
-        typer.echo(json.dumps({**results.fields(), "events": facts, **told}, ensure_ascii=False))
+        reported = (warnings or Warnings()).fields()
+        typer.echo(json.dumps({**results.fields(), "events": facts, **reported}, ensure_ascii=False))
     if not results.fine:
         raise typer.Exit(FOUND)
 

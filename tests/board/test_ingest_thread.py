@@ -10,8 +10,8 @@ from board.ingest.apply import AppliedChanges
 from board.ingest.records import IngestRecord
 from board.ingest.thread import Ingest
 from board.ingest.writer import Work
-from board.interval import Interval
 from board.metrics import BoardMetrics
+from board.recurrence import Recurrence
 from streams.settings import read_settings
 from streams.sla.instants import DAY, HOUR, SECOND
 from streams.time_source import SystemTimeSource
@@ -94,7 +94,7 @@ def test_how_long_an_alert_took_until_it_shows_is_measured_once_the_topics_are_r
 
 def test_work_of_an_interval_is_due_after_a_clock_was_set_back() -> None:
     clock = MovingClock(DAY)
-    work = Interval(clock, HOUR)
+    work = Recurrence(clock, HOUR)
     assert [work.due(), work.due()] == [True, False]
     clock.move(HOUR)
     assert [work.due(), work.due()] == [True, False]

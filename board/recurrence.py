@@ -5,7 +5,7 @@ from __future__ import annotations
 from streams.time_source import TimeSource
 
 
-class Interval:
+class Recurrence:
     """Due at first, and whenever `every` microseconds have passed since it was due. A clock that is set back makes it
     due at once: else nothing would be done until it has caught up."""
 
