@@ -13,7 +13,7 @@ from aiokafka import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 
-from connect.kafka_io.cancellation import CLIENT_ENDED
+from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
 from connect.notify.assigned_partitions import absent_partitions
 from connect.notify.close_ordering import CloseOrdering, WaitingClose
 from connect.notify.delivery_queue import DeliveryQueue
@@ -82,6 +82,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._rebalances = 0
         self._loaded = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._loading: asyncio.Task[None] | None = None
         self._load_error: Exception | None = None
         self._measured_at = 0.0
         self._orderings: dict[int, CloseOrdering] = defaultdict(CloseOrdering)
@@ -112,6 +113,13 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 if rebalances == self._rebalances:
                     await self._apply(fetched, triggers)
 
+    async def stop_loading(self) -> None:
+        """Before it leaves the group, or loses its partitions: they are not loaded any more."""
+        loading, self._loading = self._loading, None
+        if loading is not None:
+            loading.cancel()
+            await asyncio.wait([loading])
+
     def close(self) -> None:
         """It has left the group."""
         self._rows.close()
@@ -140,6 +148,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Returns when no request for them is in flight, so another process may own them."""
+        await self.stop_loading()
         async with self._lock:
             self._rebalances += 1
             self._loaded.clear()
@@ -149,18 +158,26 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._rows.close()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Restore the stored pages."""
+        """Begin to restore the stored pages. aiokafka sends no heartbeats before this returns: a member that read back
+        for longer than the session timeout would be expelled, join again, read back again, and deliver nothing."""
         self._rebalances += 1
+        self._loaded.clear()
+        await self.stop_loading()
+        partitions = list(assigned)
+        self._kafka.consumer.pause(*partitions)  # nothing is fetched until it is known where to begin
+        self._loading = asyncio.create_task(self._load_all(partitions))
+
+    async def _load_all(self, assigned: Sequence[TopicPartition]) -> None:
         try:
             async with self._lock:
-                await self._load(list(assigned))
-        except Exception as error:  # aiokafka would only log it
-            self._load_error = error
+                await self._load(assigned)
         except asyncio.CancelledError:
+            if cancelled_by_us():
+                raise
             self._load_error = ConnectionError(CLIENT_ENDED)
-            raise
-        finally:
-            self._loaded.set()
+        except Exception as error:
+            self._load_error = error
+        self._loaded.set()
 
     async def _load(self, assigned: Sequence[TopicPartition]) -> None:
         rows = self._kafka.topic(TOPIC)

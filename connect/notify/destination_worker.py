@@ -136,6 +136,7 @@ class DestinationWorker:
         """Let requests in flight end and write their outcome, then leave the group; each within seconds."""
         for task in tasks[1:]:
             task.cancel()
+        await consumer.stop_loading()
         await delivery.suspend(SHUTDOWN_S)
         for task in tasks:
             task.cancel()
