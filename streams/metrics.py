@@ -278,7 +278,8 @@ NOTIFY_UP = _gauge(
 NOTIFY_ROUTING_OUTDATED = _gauge(
     "sla_notify_routing_outdated",
     "0 or 1",
-    "1 while the routing file or a secret that it names can't be used, so that the one before stays in force; else 0.",
+    "1 while the routing file or a secret that it names can't be used, so that the one before stays in force, or while "
+    "another notifier's other routes are in force; else 0.",
 )
 NOTIFY_ROUTING_LOADS = _counter(
     "sla_notify_routing_loads",

@@ -17,8 +17,10 @@ from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
+from connect.notify.page_store_rows import StateRow
 from connect.notify.read_records import ReadRecords
 from connect.notify.routing.loaded import RoutingInForce
+from connect.notify.routing.recorded import PARTITION
 from connect.notify.row_feed import RowFeed
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
@@ -103,6 +105,17 @@ class DestinationWorker:
         if self._kafka is None:
             raise SlaError("not connected to Kafka")
         return await self._kafka.alert_ends()
+
+    @property
+    def shares(self) -> bool:
+        """Whether other notifiers have partitions of this destination, as far as is known."""
+        return self.failure is None and self._kafka is not None and self._kafka.shares_partitions()
+
+    async def record(self, rows: Sequence[StateRow]) -> None:
+        """Write rows of routes. Raises KafkaError, OSError, SlaError."""
+        if self._kafka is None:
+            raise SlaError("not connected to Kafka")
+        await self._kafka.write(PARTITION, rows)
 
     async def _run_once(self) -> None:
         """One connection to Kafka, from joining the group until it fails. What was read but not committed by then is

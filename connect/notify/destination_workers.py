@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -13,8 +12,18 @@ from aiokafka.errors import KafkaError
 from connect.kafka_io.cancellation import finish
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
+from connect.notify.page_store_rows import StateRow
+from connect.notify.routing.loaded import LEARNED_WITHIN_MS, LoadedRouting, RoutingInForce
+from connect.notify.routing.recorded import (
+    RecordedRoutes,
+    outdated_rows,
+    read_recorded,
+    recorded_key,
+    recorded_row,
+)
+from connect.notify.routing.rules import Routing
 from streams.errors import SlaError
+from streams.time_source import TimeSource
 
 #: A new destination joins its consumer group within seconds; one that takes longer is told in the log.
 _CONNECT_S = 30.0
@@ -39,13 +48,27 @@ class _Exchange:
         self.late_at = late_at
         """When to say that they have not, by the clock of the loop."""
         self.changed: list[str] = []
+        self.told_late = False
+        self.at_start = False
+        """Whether it is the file of a start, and other routes were in force before."""
 
 
 class DestinationWorkers:
     """Runs a worker for each destination until it is cancelled. `make` gives one that has not begun."""
 
-    def __init__(self, loaded: LoadedRouting, make: MakeWorker, metrics: NotifyMetrics) -> None:
+    def __init__(
+        self, loaded: LoadedRouting, make: MakeWorker, metrics: NotifyMetrics, clock: TimeSource | None = None
+    ) -> None:
+        """With a `clock` routes are recorded in Kafka, and `routes_row` and `routes_read` are called with what is."""
         self._in_force = self._wanted = loaded
+        self._clock = clock
+        self._recorded: dict[bytes, RecordedRoutes] = {}
+        """In their order."""
+        self._restored = clock is None
+        self._own_rows: set[bytes] = set()
+        self._made_anew = False
+        """The topic of alerts was, and what is recorded is of the one before."""
+        self._starts = False
         self._make = make
         self._metrics = metrics
         self._routing = RoutingInForce(loaded.routing)
@@ -71,9 +94,63 @@ class DestinationWorkers:
         self._metrics.routing_loaded()
         self._exchanged.set()
 
+    @property
+    def of_another(self) -> str | None:
+        """The digest of the routing file of another notifier whose routes are in force in place of this one's."""
+        other = self._in_force.routing.routes != self._wanted.routing.routes and self._exchange is None
+        return self._in_force.digest if other and self._restored else None
+
     def alerts_made_anew(self) -> None:
         """The topic of alerts was deleted and made anew: none of its alerts was written before the routing in force."""
         self._routing.alerts_made_anew()
+        if self._clock is not None:
+            self._made_anew = True
+            self._exchanged.set()
+
+    def routes_row(self, key: bytes, value: bytes | None) -> None:
+        """A row of routes, in the order in which they were recorded."""
+        self._recorded.pop(key, None)
+        if value is None or (found := read_recorded(key, value)) is None:
+            return
+        self._recorded[key] = found
+        if self._restored:
+            self._adopt(found)
+
+    def routes_read(self) -> None:
+        """All that was recorded before is known. Where the file of this notifier has other routes now, those of before
+        hold until its own begin, as after a change of the file."""
+        recorded = list(self._recorded.values())
+        self._restored = True
+        if recorded:
+            self._routing.restore(recorded)
+            self._in_force = self._with_routes(recorded[-1])
+        if not recorded or recorded[-1].routes != self._wanted.routing.routes:
+            self._starts = True
+            self._exchanged.set()
+
+    def _adopt(self, recorded: RecordedRoutes) -> None:
+        """The latest routes of the log hold for all. Where another notifier has recorded them its file is newer, as far
+        as anybody knows."""
+        if recorded.routes == self._in_force.routing.routes:
+            return
+        in_force = self._with_routes(recorded)
+        shared = recorded.shared or recorded.key not in self._own_rows
+        doubt_until = recorded.at + LEARNED_WITHIN_MS if shared else 0
+        self._routing.use(in_force.routing, recorded.begins, doubt_until=doubt_until, adopted=True)
+        self._in_force = in_force
+        other = recorded.routes != self._wanted.routing.routes
+        self._metrics.routing_of_another(other)
+        if recorded.key not in self._own_rows:
+            self._log.info(
+                "routing_of_another_notifier", digest=recorded.digest, own=self._wanted.digest, differs=other
+            )
+
+    def _with_routes(self, recorded: RecordedRoutes) -> LoadedRouting:
+        """The destinations of this notifier's file, and the routes that were recorded."""
+        if recorded.routes == self._wanted.routing.routes:
+            return self._wanted
+        routing = Routing(self._in_force.routing.destinations, recorded.routes)
+        return LoadedRouting(routing, self._in_force.secrets, recorded.digest)
 
     async def run(self) -> None:
         """Run the workers. Returns when one has ended by itself, or raises what ended it."""
@@ -87,7 +164,12 @@ class DestinationWorkers:
                     self._exchanged.clear()
                     self._exchange = await self._begin(self._wanted)
                 exchange = self._exchange
-                if exchange is not None and self._all_joined(exchange) and await self._complete(exchange):
+                if (
+                    self._restored
+                    and exchange is not None
+                    and self._all_joined(exchange)
+                    and await self._complete(exchange)
+                ):
                     self._exchange = None
         finally:
             await self._stop(list(self._running))
@@ -108,6 +190,7 @@ class DestinationWorkers:
         """Start new destinations: they join their groups before alerts are routed to them, or they would not read the
         first ones. Those of a file that was replaced before it counted end."""
         exchange = _Exchange(loaded, asyncio.get_running_loop().time() + _CONNECT_S)
+        exchange.at_start, self._starts = self._starts, False
         after = loaded.routing.destinations
         gone = [name for name in self._running if name not in after and name not in self._in_force.routing.destinations]
         exchange.changed = [
@@ -120,44 +203,71 @@ class DestinationWorkers:
         return exchange
 
     def _all_joined(self, exchange: _Exchange) -> bool:
-        before, after = self._in_force.routing.destinations, exchange.loaded.routing.destinations
-        missing = [name for name in after if name not in before and self._running[name].worker.failure is not None]
+        """Whether the destinations that alerts are led to for the first time have joined; after a start the others
+        too, unless that takes long: they know whether other notifiers run."""
+        before = {name for route in self._in_force.routing.routes for name in route.to}
+        away = [name for name in exchange.loaded.routing.destinations if self._running[name].worker.failure is not None]
+        missing = [name for name in away if name not in before]
+        late = asyncio.get_running_loop().time() >= exchange.late_at
         self._tell_late(exchange, missing)
-        return not missing
+        return not missing and (not away or late or not exchange.at_start)
 
     async def _complete(self, exchange: _Exchange) -> bool:
         """Route by the new file; False while Kafka does not say where its alerts begin. What is removed is stopped once
         nothing is routed there."""
-        before, after = self._in_force.routing.destinations, exchange.loaded.routing.destinations
-        if exchange.loaded.routing.routes == self._in_force.routing.routes:
-            ends: Mapping[int, int] | None = {}
-        else:
-            ends = await self._alert_ends()
-        if ends is None:
-            self._tell_late(exchange, sorted(self._running))
-            return False
-        added = [name for name in after if name not in before]
-        removed = [name for name in before if name not in after]
-        self._routing.use(exchange.loaded.routing, ends)
+        after = exchange.loaded.routing.destinations
+        routed = {name for route in self._in_force.routing.routes for name in route.to}
+        doubt, ends = 0, cast(Mapping[int, int], {})
+        if self._must_record(exchange.loaded) or exchange.loaded.routing.routes != self._in_force.routing.routes:
+            found = await self._begin_routes(exchange.loaded)
+            if found is None:
+                self._tell_late(exchange, sorted(self._running))
+                return False
+            doubt, ends = found
+        added = [name for name in after if name not in routed]
+        removed = [name for name in self._running if name not in after]
+        self._routing.use(exchange.loaded.routing, ends, doubt_until=doubt)
         await self._stop(removed)
         self._in_force = exchange.loaded
+        self._metrics.routing_of_another(False)
         self._log.info("routing_in_force", digest=self.digest, added=added, changed=exchange.changed, removed=removed)
         return True
 
-    async def _alert_ends(self) -> Mapping[int, int] | None:
-        """Of the first worker that has an answer."""
+    def _must_record(self, loaded: LoadedRouting) -> bool:
+        latest = next(reversed(self._recorded.values()), None)
+        return self._clock is not None and (self._made_anew or latest is None or latest.routes != loaded.routing.routes)
+
+    async def _begin_routes(self, loaded: LoadedRouting) -> tuple[int, Mapping[int, int]] | None:
+        """Record routes; until when other notifiers may not know of them, and where they begin. None while Kafka does
+        not answer. The first ones, and those of a topic of alerts that was made anew, hold from its beginning."""
         for worker in self.workers:
             try:
                 async with asyncio.timeout(_ENDS_S):
-                    return await worker.alert_ends()
+                    ends = await worker.alert_ends()
+                    if not self._must_record(loaded):
+                        return 0, ends
+                    assert self._clock is not None
+                    first = self._made_anew or not self._recorded
+                    at, shared = self._clock.now() // 1_000, any(each.shares for each in self.workers)
+                    furthest = self._routing.furthest()
+                    begins = {} if first else {each: max(end, furthest.get(each, 0)) for each, end in ends.items()}
+                    key = recorded_key(at, loaded.digest)
+                    found = RecordedRoutes(key, loaded.routing.routes, loaded.digest, begins, at, shared)
+                    kept = [] if self._made_anew else [*self._recorded.values(), found]
+                    outdated = self._recorded.keys() - {key} if self._made_anew else ()
+                    obsolete = [StateRow(each, None) for each in sorted(outdated)]
+                    self._own_rows.add(key)
+                    await worker.record([recorded_row(found), *obsolete, *outdated_rows(kept)])
+                    self._made_anew = False
+                    return (at + LEARNED_WITHIN_MS if shared else 0), ends
             except (KafkaError, OSError, SlaError):  # a TimeoutError is an OSError
                 continue
         return None
 
     def _tell_late(self, exchange: _Exchange, missing: Sequence[str]) -> None:
-        if missing and asyncio.get_running_loop().time() >= exchange.late_at:
+        if missing and not exchange.told_late and asyncio.get_running_loop().time() >= exchange.late_at:
             self._log.warning("destinations_not_connected", destinations=missing, waited_s=_CONNECT_S)
-            exchange.late_at = math.inf
+            exchange.told_late = True
 
     def _start(self, name: str, loaded: LoadedRouting) -> None:
         worker = self._make(name, loaded, self._routing)

@@ -29,6 +29,7 @@ class NotifyMetrics:
         self.open_pages = metrics.NOTIFY_OPEN_PAGES.gauge(registry)
         self.up = metrics.NOTIFY_UP.gauge(registry)
         self._routing_outdated = metrics.NOTIFY_ROUTING_OUTDATED.gauge(registry)
+        self._refused = self._other = False
         self._routing_loads = metrics.NOTIFY_ROUTING_LOADS.counter(registry)
 
     def forget(self, destination: str) -> None:
@@ -39,10 +40,19 @@ class NotifyMetrics:
 
     def routing_loaded(self) -> None:
         """A routing file was read, and it is right."""
-        self._routing_outdated.set(0)
+        self._set_outdated(refused=False)
         self._routing_loads.labels("loaded").inc()
 
     def routing_refused(self) -> None:
         """A routing file or a secret that it names can't be used."""
-        self._routing_outdated.set(1)
+        self._set_outdated(refused=True)
         self._routing_loads.labels("refused").inc()
+
+    def routing_of_another(self, other: bool) -> None:
+        """Whether routes that another notifier has recorded are in force, and this one's file has others."""
+        self._set_outdated(other=other)
+
+    def _set_outdated(self, *, refused: bool | None = None, other: bool | None = None) -> None:
+        self._refused = self._refused if refused is None else refused
+        self._other = self._other if other is None else other
+        self._routing_outdated.set(self._refused or self._other)

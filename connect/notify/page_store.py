@@ -142,6 +142,12 @@ class PageStore:
         ends = await self.ends(TopicPartition(topic, each) for each in partitions)
         return {where.partition: offset for where, offset in ends.items()}
 
+    def shares_partitions(self) -> bool:
+        """Whether other members of the group have partitions."""
+        topic = self.topic(ALERTS)
+        mine = {each.partition for each in self.consumer.assignment() if each.topic == topic}
+        return mine != (self.consumer.partitions_for_topic(topic) or mine)
+
     async def stored_pages(
         self, partitions: Sequence[int], destination: str, on_row: OnRow, wants: Wants
     ) -> Mapping[int, tuple[StoredPages, int]]:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
+from aiokafka.structs import TopicPartition
 
 from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
 from connect.kafka_io.connection import all_partitions
 from connect.notify.page_store_rows import TOPIC, read_key
+from connect.notify.routing.recorded import PARTITION, is_recorded
 from connect.notify.row_loading import Wants
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
@@ -71,7 +73,17 @@ class FedRows:
 class RowFeed:
     """Reads the rows of all partitions until it is cancelled. `connect` makes a consumer without a group."""
 
-    def __init__(self, prefix: str, connect: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        connect: Callable[[], Any],
+        on_routes: Callable[[bytes, bytes | None], None] = lambda *_: None,
+        on_routes_read: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_routes` is called with the rows of routes, also with those of before; `on_routes_read` once, after those.
+        Nobody gets rows before that."""
+        self._on_routes = on_routes
+        self._on_routes_read = on_routes_read
         self._topic = f"{prefix}.{TOPIC}"
         self._connect = connect
         self._fed: dict[str, FedRows] = {}
@@ -119,7 +131,11 @@ class RowFeed:
             ends = await consumer.end_offsets(places)
             for where in places:
                 consumer.seek(where, self._at.setdefault(where.partition, ends[where]))
-            self._started.set()
+            if not self._started.is_set():
+                where = TopicPartition(self._topic, PARTITION)
+                await self._read_routes(consumer, where, min(self._at[PARTITION], ends[where]))
+                self._on_routes_read()
+                self._started.set()
             while True:
                 for where, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
                     await self.put(records)
@@ -127,11 +143,23 @@ class RowFeed:
         finally:
             await end_consumer(consumer)
 
+    async def _read_routes(self, consumer: Any, where: TopicPartition, end: int) -> None:
+        """Those that were recorded so far, up to where rows are read from."""
+        await consumer.seek_to_beginning(where)
+        while await consumer.position(where) < end:
+            for record in (await consumer.getmany(where, timeout_ms=_POLL_MS)).get(where, ()):
+                if is_recorded(record.key) and record.offset < end:
+                    self._on_routes(record.key, record.value)
+        consumer.seek(where, self._at[where.partition])
+
     async def put(self, records: Iterable[Any]) -> None:
         """Rows of one partition in their order, for whom they concern."""
         for number, record in enumerate(records, 1):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+            if is_recorded(record.key):
+                self._on_routes(record.key, record.value)
+                continue
             found = read_key(record.key)
             if found is None or found.kind not in {"parked", "retry"}:
                 continue

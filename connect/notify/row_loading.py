@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka.structs import TopicPartition
 
 from connect.notify.page_store_rows import StoredPages, read_key
+from connect.notify.routing.recorded import is_recorded
 
 _POLL_MS = 200
 #: Rows that are read without a pause for other tasks of the loop.
@@ -90,7 +91,7 @@ async def _read_for(loads: Sequence[_Load], consumer: Any, topic: str) -> None:
         while left:
             for where, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
                 for number, record in enumerate(records, 1):
-                    for load in of(where.partition, record.key):
+                    for load in () if is_recorded(record.key) else of(where.partition, record.key):
                         pages[id(load)][where.partition].read(record.key, record.value)
                         load.on_row(where.partition, record.key, record.value)
                     if number % _ROWS_AT_ONCE == 0:

@@ -37,6 +37,11 @@ from streams.tracing.exporting import start_traces
 #: A stop as a whole. What `_STOP_S` is too short for is given up; a loop that is too busy to notice is ended.
 _STOP_S, _END_S = 7.5, 9.5
 
+OF_ANOTHER = (
+    "another notifier, which started or read its routing file later, has other routes: those are in force for all; "
+    "give all notifiers one file, and SIGHUP to the one whose file is right"
+)
+
 
 def group_of(prefix: str, destination: str) -> str:
     """The consumer group of a destination."""
@@ -70,7 +75,12 @@ async def serve(
     summaries = SummaryReader(kafka, codec, time) if settings.summaries else None
     known = ReadRecords()
     loading = RowLoading()
-    feed = RowFeed(kafka.topic_prefix, lambda: new_consumer(kafka.bootstrap(), kafka.aiokafka_security()))
+    feed = RowFeed(
+        kafka.topic_prefix,
+        lambda: new_consumer(kafka.bootstrap(), kafka.aiokafka_security()),
+        lambda key, value: destinations.routes_row(key, value),  # noqa: PLW0108
+        lambda: destinations.routes_read(),  # noqa: PLW0108 -- it is made later
+    )
 
     def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
         destination = found.routing.destinations[name]
@@ -90,7 +100,7 @@ async def serve(
             feed=feed,
         )
 
-    destinations = DestinationWorkers(loaded, make, metrics)
+    destinations = DestinationWorkers(loaded, make, metrics, time)
     reload = ConfigReload("routing", loader, destinations.use, lambda _: metrics.routing_refused())
     if (now := loader.load()) != loaded:  # a file has changed since, before `reload` had looked at it
         destinations.use(now)
@@ -150,6 +160,7 @@ def pages(
 
     def details() -> dict[str, object]:
         refused = {} if reload.problem is None else {"refused": reload.problem}
-        return {"routing": {"digest": destinations.digest, **refused}}
+        other = {} if destinations.of_another is None else {"own_not_in_force": OF_ANOTHER}
+        return {"routing": {"digest": destinations.digest, **refused, **other}}
 
     return health_app(metrics.registry, unready, details=details)

@@ -12,6 +12,7 @@ from notify_bench import play
 from structlog.testing import capture_logs
 
 from connect.notify import row_feed
+from connect.notify.routing.recorded import recorded_key
 from connect.notify.row_feed import RowFeed
 from streams.errors import SlaError
 from tests.waiting import until
@@ -28,9 +29,9 @@ class Log:
         self.topics_known = {"sla.notifications"}
         self.connections = 0
 
-    def write(self, *keys: bytes) -> None:
+    def write(self, *keys: bytes, value: bytes | None = b"{}") -> None:
         for key in keys:
-            self.rows.append(ConsumerRecord(*ROWS, len(self.rows), 0, 0, key, b"{}", 0, 0, 0, ()))
+            self.rows.append(ConsumerRecord(*ROWS, len(self.rows), 0, 0, key, value, 0, 0, 0, ()))
 
 
 class Consumer:
@@ -58,7 +59,13 @@ class Consumer:
     def seek(self, _: TopicPartition, offset: int) -> None:
         self.at = offset
 
-    async def getmany(self, **_: object) -> dict[TopicPartition, list[Any]]:
+    async def seek_to_beginning(self, _: TopicPartition) -> None:
+        self.at = 0
+
+    async def position(self, _: TopicPartition) -> int:
+        return self.at
+
+    async def getmany(self, *_: object, **__: object) -> dict[TopicPartition, list[Any]]:
         await asyncio.sleep(0.001)
         if self.log.failures:
             raise self.log.failures.pop(0)
@@ -98,5 +105,30 @@ def test_rows_that_are_written_while_the_feed_is_disconnected_reach_it_afterward
         reasons = [each["reason"] for each in logs if each["event"] == "rows_unavailable"]
         assert len(reasons) >= 3
         assert "there is no topic" in reasons[0]
+
+    play(scenario)
+
+
+def test_routes_of_before_are_known_before_any_row_is_taken_and_later_ones_follow() -> None:
+    async def scenario() -> None:
+        log, known = Log(), list[object]()
+        first, second = recorded_key(1, "a"), recorded_key(2, "b")
+        log.write(first, b"d\x1fparked\x1fe1", second)
+        log.write(first, value=None)
+        feed = RowFeed(
+            "sla", lambda: Consumer(log), lambda key, value: known.append((key, value)), lambda: known.append("read")
+        )
+        running = asyncio.create_task(feed.run())
+        fed = await feed.open("d", lambda _: False)
+        assert known == [(first, b"{}"), (second, b"{}"), (first, None), "read"]
+        third = recorded_key(3, "c")
+        log.write(third, b"d\x1fparked\x1fe2")
+        await until(lambda: feed._at == {0: 6})
+        log.failures = [KafkaConnectionError("away")]
+        assert known[4:] == [(third, b"{}")]
+        assert [record.key for record in fed.take(9)] == [b"d\x1fparked\x1fe2"]
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
     play(scenario)

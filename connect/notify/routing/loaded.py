@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -12,6 +13,7 @@ from connect.notify.destinations.kind import Secrets
 from connect.notify.destinations.secrets import read_destination_secrets
 from connect.notify.read_records import MOST_IN_SHORT, Latest
 from connect.notify.routing.file import routing_in
+from connect.notify.routing.recorded import RecordedRoutes
 from connect.notify.routing.rules import Routing
 from connect.notify.triggers import PageTrigger
 from streams.config_files.reload import content_digest
@@ -20,6 +22,8 @@ from streams.i18n.catalogues import Language
 
 #: Changes of routes that are remembered.
 _MOST_ROUTINGS = 100
+#: Other notifiers know of changed routes within this, in milliseconds.
+LEARNED_WITHIN_MS = 10_000
 #: Different destinations of alerts that are remembered.
 _MOST_EQUAL = 1_000
 
@@ -70,18 +74,32 @@ def routing_content(path: Path) -> bytes:
         raise SettingsError(problem) from error
 
 
+class _Earlier(NamedTuple):
+    """A routing that is not in force any more."""
+
+    until: dict[int, int]
+    """The offset of every partition at which it ended."""
+    routing: Routing
+    doubt_until: int
+    """Alerts after it with a timestamp before this go by it too."""
+
+
 class RoutingInForce:
     """The routing of all destinations, which may be exchanged.
 
     Destinations read the alerts independently of each other, and one that is down reads them hours later. So that an
     alert goes by one routing at all of them, and to none twice or to nobody, it goes by the routes that were in force
-    when it was written: offsets of Kafka say which those are, for clocks of machines differ.
+    when it was written: offsets of Kafka say which those are, for clocks of machines differ. They are recorded in Kafka
+    (`recorded.py`), for other notifiers and the next start.
     """
 
     def __init__(self, routing: Routing) -> None:
         self.routing = routing
-        self._before: list[tuple[dict[int, int], Routing]] = []
-        """Earlier routings, the oldest first, each with the offset of every partition at which it ended."""
+        """In force. Its destinations are those of this notifier."""
+        self._own = routing
+        """Of the file of this notifier; other routes may be in force, which another notifier has recorded."""
+        self._before: list[_Earlier] = []
+        """Earlier routings, the oldest first."""
         self._routed: dict[int, int] = {}
         """By partition the offset after the last alert that any destination has routed."""
         self._found: Latest[tuple[int, int, str], Mapping[str, Language | None]] = Latest(MOST_IN_SHORT)
@@ -89,23 +107,37 @@ class RoutingInForce:
         self._equal: dict[frozenset[tuple[str, Language | None]], Mapping[str, Language | None]] = {}
         """Those that are equal are one: few routes have many alerts."""
 
-    def use(self, routing: Routing, ends: Mapping[int, int]) -> None:
+    def restore(self, recorded: Sequence[RecordedRoutes]) -> None:
+        """Go on by what was recorded, the oldest first, before any alert is read. The file of this notifier may have
+        other routes: they are not in force yet."""
+        for each in recorded:
+            routing = Routing(self._own.destinations, each.routes)
+            if each is not recorded[0]:
+                until = dict(each.begins)
+                self._before.append(_Earlier(until, self.routing, each.at + LEARNED_WITHIN_MS if each.shared else 0))
+            self.routing = routing
+        del self._before[:-_MOST_ROUTINGS]
+
+    def use(self, routing: Routing, ends: Mapping[int, int], *, doubt_until: int = 0, adopted: bool = False) -> None:
         """Route the alerts that are written from now on by another routing. `ends` are the offsets after the last ones
-        that were written before, by partition. What a destination has routed meanwhile stays as it was."""
+        that were written before, by partition. What a destination has routed meanwhile stays as it was. Alerts with a
+        timestamp before `doubt_until` (milliseconds) go by both routings: other notifiers may not know of it yet. An
+        `adopted` one is not of this notifier's own file."""
         if routing.routes != self.routing.routes:
             partitions = {*ends, *self._routed}
             until = {each: max(ends.get(each, 0), self._routed.get(each, 0)) for each in partitions}
-            self._before.append((until, self.routing))
+            self._before.append(_Earlier(until, self.routing, doubt_until))
             del self._before[:-_MOST_ROUTINGS]
         self.routing = routing
+        self._own = self._own if adopted else routing
         self._found.clear()
         self._equal.clear()
 
     def furthest(self) -> Mapping[int, int]:
         """By partition the offset up to which alerts are known to have been written."""
         found = dict(self._routed)
-        for until, _ in self._before:
-            for partition, end in until.items():
+        for each in self._before:
+            for partition, end in each.until.items():
                 found[partition] = max(found.get(partition, 0), end)
         return found
 
@@ -117,13 +149,13 @@ class RoutingInForce:
 
     def alerts_made_anew(self) -> None:
         """The topic of alerts was deleted and made anew."""
-        self._forget({*self._routed, *(partition for until, _ in self._before for partition in until)})
+        self._forget({*self._routed, *(partition for each in self._before for partition in each.until)})
 
     def _forget(self, partitions: Collection[int]) -> None:
         for partition in partitions:
             self._routed.pop(partition, None)
-            for until, _ in self._before:
-                until.pop(partition, None)
+            for each in self._before:
+                each.until.pop(partition, None)
         self._found.clear()
         structlog.get_logger("connect.notify").warning(
             "alerts_made_anew", partitions=sorted(partitions), consequence="all of them go by the routing in force"
@@ -135,16 +167,22 @@ class RoutingInForce:
         return self._found.get((partition, offset, alert))
 
     def destinations_for(self, trigger: PageTrigger, partition: int, offset: int) -> Mapping[str, Language | None]:
-        """As `Routing.destinations_for`. What would go to a removed destination goes by the routing in force."""
+        """As `Routing.destinations_for`. What would go to a destination that this notifier's file does not have goes by
+        that file, for it may be gone everywhere."""
         self._passed(partition, offset)
         place = partition, offset, trigger.id
         if (known := self._found.get(place)) is not None:
             return known
-        routing = next((each for until, each in self._before if offset < until.get(partition, 0)), self.routing)
-        found = routing.destinations_for(trigger)
-        left = {name: language for name, language in found.items() if name in self.routing.destinations}
+        number = next((n for n, each in enumerate(self._before) if offset < each.until.get(partition, 0)), None)
+        earlier = self._before[:number]
+        routings = [self.routing if number is None else self._before[number].routing]
+        routings += [each.routing for each in reversed(earlier) if trigger.at < each.doubt_until]
+        found: Mapping[str, Language | None] = {}
+        for routing in routings:
+            found = {**routing.destinations_for(trigger), **found}
+        left = {name: language for name, language in found.items() if name in self._own.destinations}
         if len(left) != len(found):
-            found = {**self.routing.destinations_for(trigger), **left}
+            found = {**self._own.destinations_for(trigger), **left}
         if len(self._equal) >= _MOST_EQUAL:
             self._equal.clear()
         found = self._equal.setdefault(frozenset(found.items()), found)

@@ -1,0 +1,313 @@
+"""Routes are recorded in Kafka: notifiers whose files differ, and the next start, leave no alert to nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from connect.notify import destination_workers
+from connect.notify.destination_workers import DestinationWorkers
+from connect.notify.destinations.kind import MASKED
+from connect.notify.metrics import NotifyMetrics
+from connect.notify.page_store_rows import StateRow
+from connect.notify.routing.file import routing_in
+from connect.notify.routing.loaded import LEARNED_WITHIN_MS, LoadedRouting, RoutingInForce
+from connect.notify.routing.recorded import (
+    MOST_RECORDED,
+    RecordedRoutes,
+    is_recorded,
+    read_recorded,
+    recorded_key,
+    recorded_row,
+)
+from connect.notify.triggers import PageTrigger
+from streams.config_files.reload import content_digest
+from streams.errors import SlaError
+from streams.sla.instants import SECOND
+from tests.waiting import TIMEOUT_S, until
+
+DESTINATIONS = """\
+version: 1
+destinations:
+  a: {kind: webhook, url: {env: A}, secrets: [{env: KEY}]}
+  b: {kind: webhook, url: {env: B}, secrets: [{env: KEY}]}
+"""
+THIRD = "  c: {kind: webhook, url: {env: C}, secrets: [{env: KEY}]}\n"
+#: All alerts go to the one or to the other; each file has both.
+TO_A = DESTINATIONS + "routes: [{to: a, match: {severity: [P1, P2, P3]}, language: ja}, {to: b}]\n"
+TO_B = DESTINATIONS + "routes: [{to: b, match: {severity: [P1, P2, P3]}}, {to: a}]\n"
+TO_C = DESTINATIONS + THIRD + "routes: [{to: c, match: {severity: [P1, P2]}}, {to: [a, b]}]\n"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = 1_000 * SECOND
+
+    def now(self) -> int:
+        return self.at
+
+
+class Log:
+    """The rows of routes; every notifier gets them in one order."""
+
+    def __init__(self) -> None:
+        self.rows: list[StateRow] = []
+        self.readers: list[DestinationWorkers] = []
+        self.ends = {0: 100}
+        self.away = False
+        self.clock = Clock()
+
+    def write(self, rows: Sequence[StateRow]) -> None:
+        if self.away:
+            raise SlaError("away")
+        self.rows += rows
+        for reader in self.readers:
+            for row in rows:
+                reader.routes_row(row.key, row.value)
+
+    def kept(self) -> list[RecordedRoutes]:
+        found = {row.key: row.value for row in self.rows}
+        return [each for key, value in found.items() if value is not None and (each := read_recorded(key, value))]
+
+
+class Worker:
+    """In place of a DestinationWorker."""
+
+    def __init__(self, name: str, log: Log, routing: RoutingInForce, *, shares: bool) -> None:
+        self.name, self.log, self.routing, self.shares = name, log, routing, shares
+        self.failure: str | None = None
+
+    async def alert_ends(self) -> dict[int, int]:
+        return self.log.ends
+
+    async def record(self, rows: Sequence[StateRow]) -> None:
+        self.log.write(rows)
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+class Notifier:
+    """One process; `partitions` are those that it has of each destination."""
+
+    def __init__(self, log: Log, text: str, *, shares: bool = False) -> None:
+        self.log, self.metrics, self.made = log, NotifyMetrics(), list[Worker]()
+        self.shares = shares
+        self.joins = True
+        self.workers = DestinationWorkers(self.load(text), self._make, self.metrics, log.clock)  # type: ignore[arg-type]
+        self.running = asyncio.create_task(self.workers.run())
+
+    def load(self, text: str) -> LoadedRouting:
+        routing = routing_in(text.encode(), "notify.yaml")
+        return LoadedRouting(routing, dict.fromkeys(routing.destinations, MASKED), content_digest(text.encode()))
+
+    def _make(self, name: str, _: LoadedRouting, routing: RoutingInForce) -> Worker:
+        worker = Worker(name, self.log, routing, shares=self.shares)
+        worker.failure = None if self.joins else "joining"
+        self.made.append(worker)
+        return worker
+
+    def read(self) -> None:
+        """The feed has read what was recorded."""
+        for row in self.log.rows:
+            self.workers.routes_row(row.key, row.value)
+        self.log.readers.append(self.workers)
+        self.workers.routes_read()
+
+    def routes(self, offset: int, severity: str = "P1", at: int = 0) -> dict[str, str | None]:
+        data = {"severity": severity, "component": "api", "scope": "platform", "tenant_ids": []}
+        event = {"id": f"{offset}", "type": "sla.breached", "data": data}
+        routing = self.workers._routing
+        return dict(routing.destinations_for(PageTrigger(event, "trigger", "response/1", at), 0, offset))
+
+    def outdated(self) -> float | None:
+        return self.metrics.registry.get_sample_value("sla_notify_routing_outdated")
+
+    async def stop(self) -> None:
+        if self.workers in self.log.readers:
+            self.log.readers.remove(self.workers)
+        self.running.cancel()
+        await asyncio.gather(self.running, return_exceptions=True)
+
+
+def play(scenario: Callable[[Log], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(Log()), TIMEOUT_S))
+
+
+async def started(log: Log, text: str, *, shares: bool = False) -> Notifier:
+    notifier = Notifier(log, text, shares=shares)
+    notifier.read()
+    await until(lambda: notifier.workers.digest == content_digest(text.encode()) and log.kept() != [])
+    return notifier
+
+
+def test_what_waits_at_a_start_with_a_changed_file_goes_by_the_routes_of_before() -> None:
+    """One destination has read an alert and left it to the other, which was behind: it would leave it to the first."""
+
+    async def scenario(log: Log) -> None:
+        first = await started(log, TO_A)
+        assert first.routes(50) == {"a": "ja"}
+        await first.stop()
+        second = Notifier(log, TO_B)
+        second.read()
+        await until(lambda: second.workers.digest == content_digest(TO_B.encode()))
+        assert (second.routes(99), second.routes(100)) == ({"a": "ja"}, {"b": None})
+        await second.stop()
+        log.ends = {0: 200}
+        third = Notifier(log, TO_B + "# a comment\n")
+        third.read()
+        assert (third.routes(99), third.routes(100), third.routes(300)) == ({"a": "ja"}, {"b": None}, {"b": None})
+        assert len(log.kept()) == 2, "the routes are the same"
+        await third.stop()
+
+    play(scenario)
+
+
+def test_notifiers_with_different_files_leave_no_alert_to_each_other() -> None:
+    """Each has some partitions of each destination; the one that is newer decides, and the other learns of it."""
+
+    async def scenario(log: Log) -> None:
+        old = await started(log, TO_A)
+        with capture_logs() as logs:
+            new = Notifier(log, TO_B, shares=True)
+            new.read()
+            await until(lambda: new.workers.digest == content_digest(TO_B.encode()))
+        now = log.clock.now() // 1_000
+        # Before it learned of it, the old one left alerts to a, whose partitions the new one may have.
+        assert new.routes(101, at=now) == {"b": None, "a": "ja"}
+        assert old.routes(102, at=now) == {"b": None, "a": "ja"}
+        later = now + LEARNED_WITHIN_MS
+        assert new.routes(103, at=later) == old.routes(103, at=later) == {"b": None}
+        assert new.routes(99) == old.routes(99) == {"a": "ja"}
+        assert (old.workers.of_another, new.workers.of_another) == (content_digest(TO_B.encode()), None)
+        assert (old.outdated(), new.outdated()) == (1, 0)
+        assert [log["differs"] for log in logs if log["event"] == "routing_of_another_notifier"] == [True]
+        # Its file is changed in turn, to the same routes: nothing begins anew.
+        old.workers.use(old.load(TO_B))
+        await until(lambda: old.outdated() == 0)
+        assert (old.workers.of_another, len(log.kept())) == (None, 2)
+        await asyncio.gather(old.stop(), new.stop())
+
+    play(scenario)
+
+
+def test_an_alert_for_a_destination_that_a_notifier_does_not_have_goes_by_its_own_file_too() -> None:
+    """The newer notifier may have gone for ever, as after a deployment that failed."""
+
+    async def scenario(log: Log) -> None:
+        old = await started(log, TO_A)
+        new = await started(log, TO_C, shares=True)
+        later = log.clock.now() // 1_000 + LEARNED_WITHIN_MS
+        assert new.routes(200, at=later) == {"c": None}
+        await new.stop()
+        assert old.routes(200, at=later) == {"a": "ja"}
+        assert old.routes(201, "P3", at=later) == {"a": None, "b": None}
+        old.workers.use(old.load(TO_A))  # SIGHUP: its file is the right one
+        await until(lambda: old.workers.of_another is None)
+        assert old.routes(300, "P3", at=later + LEARNED_WITHIN_MS) == {"a": "ja"}
+        await old.stop()
+
+    play(scenario)
+
+
+def test_the_order_of_the_log_decides_where_two_change_at_once() -> None:
+    async def scenario(log: Log) -> None:
+        first, second = await started(log, TO_A), await started(log, TO_A)
+        log.readers.remove(first.workers)  # it reads the rows later
+        before = len(log.rows)
+        second.workers.use(second.load(TO_B))
+        first.workers.use(first.load(TO_C))
+        await until(lambda: len(log.kept()) == 3)
+        for row in log.rows[before:]:
+            first.workers.routes_row(row.key, row.value)
+        last = log.kept()[-1].digest
+        assert first.workers.digest == second.workers.digest == last
+        await asyncio.gather(first.stop(), second.stop())
+
+    play(scenario)
+
+
+def test_a_start_waits_for_what_was_recorded_and_for_its_destinations(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(log: Log) -> None:
+        await (await started(log, TO_A)).stop()
+        notifier = Notifier(log, TO_C)
+        notifier.joins = False
+        await until(lambda: len(notifier.made) == 3)
+        notifier.workers.use(notifier.load(TO_B))  # a change meanwhile
+        notifier.workers.use(notifier.load(TO_C))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(log.kept()) == 1
+        for each in notifier.made:
+            each.failure = "joining"
+        notifier.read()
+        assert notifier.routes(500) == {"a": "ja"}
+        log.away = True
+        for each in notifier.made:
+            each.failure = None
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert notifier.routes(500) == {"a": "ja"}
+        log.away, log.ends = False, {0: 700}
+        await until(lambda: notifier.workers.digest == content_digest(TO_C.encode()))
+        assert (notifier.routes(699), notifier.routes(700)) == ({"a": "ja"}, {"c": None})
+        await notifier.stop()
+        # One that never joins does not hold the routes of the others up for ever, unless it is a new one.
+        monkeypatch.setattr(destination_workers, "_CONNECT_S", 0.0)
+        notifier = Notifier(log, TO_B)
+        notifier.joins = False
+        await until(lambda: len(notifier.made) == 2)
+        notifier.read()
+        await until(lambda: notifier.workers.digest == content_digest(TO_B.encode()))
+        await notifier.stop()
+
+    play(scenario)
+
+
+def test_routes_of_a_topic_of_alerts_that_was_made_anew_hold_from_its_beginning() -> None:
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        notifier.workers.use(notifier.load(TO_B))
+        await until(lambda: len(log.kept()) == 2)
+        notifier.workers.alerts_made_anew()
+        await until(lambda: len(log.kept()) == 1)
+        assert (log.kept()[0].begins, notifier.routes(5)) == ({}, {"b": None})
+        await notifier.stop()
+        again = Notifier(log, TO_B)
+        again.read()
+        assert again.routes(5) == {"b": None}
+        await again.stop()
+
+    play(scenario)
+
+
+def test_few_changes_are_kept_and_rows_that_no_notifier_wrote_are_passed_over() -> None:
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        workers = notifier.workers
+        for number in range(MOST_RECORDED + 5):
+            log.clock.at += SECOND
+            log.ends = {0: 100 + number}
+            workers.use(notifier.load(TO_A if number % 2 else TO_B))
+            await until(lambda: workers._exchange is None and not workers._exchanged.is_set())
+        assert len(log.kept()) == MOST_RECORDED
+        for value in (b"", b"[]", b"{}", b'{"routes": []}', b"\xff"):
+            notifier.workers.routes_row(recorded_key(1, "x"), value)
+        assert notifier.workers.of_another is None
+        await notifier.stop()
+
+    play(scenario)
+
+
+def test_a_row_of_routes_is_read_as_it_was_written(tmp_path: Path) -> None:
+    routes = routing_in(TO_C.encode(), "notify.yaml").routes + routing_in(TO_A.encode(), "notify.yaml").routes
+    found = RecordedRoutes(recorded_key(7, "d"), routes, "d", {0: 5, 3: 0}, 7, shared=True)
+    row = recorded_row(found)
+    assert row.value is not None
+    assert is_recorded(row.key)
+    assert not is_recorded(b"d\x1fpage\x1finc")
+    assert read_recorded(row.key, row.value) == found
