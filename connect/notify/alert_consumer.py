@@ -13,7 +13,6 @@ from aiokafka import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 
-from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
 from connect.notify.assigned_partitions import absent_partitions
 from connect.notify.close_ordering import CloseOrdering, WaitingClose
 from connect.notify.delivery_queue import DeliveryQueue
@@ -23,6 +22,7 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, read_key
 from connect.notify.parked_messages import ParkedMessages
+from connect.notify.partition_loading import PartitionLoading
 from connect.notify.read_records import InShort, ReadRecords
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.row_feed import RowFeed
@@ -80,10 +80,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._on_ready = on_ready
         self._earliest = earliest
         self._rebalances = 0
-        self._loaded = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._loading: asyncio.Task[None] | None = None
-        self._load_error: Exception | None = None
+        self._loading = PartitionLoading()
         self._measured_at = 0.0
         self._orderings: dict[int, CloseOrdering] = defaultdict(CloseOrdering)
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
@@ -91,9 +89,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self) -> None:
         """Run until cancelled. Raises the errors of Kafka's clients."""
         while True:
-            await self._loaded.wait()
-            if self._load_error is not None:
-                raise self._load_error
+            await self._loading.wait()
             self._pause_or_resume()
             await self._housekeeping()
             most = min(max(self._delivery.capacity, 1), _MOST_RECORDS)
@@ -103,22 +99,19 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             fetched = {**fetched, **self._rows.take(self._delivery.capacity if self._takes_more else 0)}
             # Without the lock: partitions may be revoked while the schema registry is asked.
             await self._reader.await_schemas(record for records in fetched.values() for record in records)
-            await self._loaded.wait()
+            await self._loading.wait()
             if rebalances != self._rebalances:  # the new owner of the partitions reads these records
                 continue
             triggers = await self._read(fetched)
             await self._await_summaries(each for found in triggers.values() for each in found)
-            await self._loaded.wait()
+            await self._loading.wait()
             async with self._lock:
                 if rebalances == self._rebalances:
                     await self._apply(fetched, triggers)
 
     async def stop_loading(self) -> None:
-        """Before it leaves the group, or loses its partitions: they are not loaded any more."""
-        loading, self._loading = self._loading, None
-        if loading is not None:
-            loading.cancel()
-            await asyncio.wait([loading])
+        """Before it leaves the group."""
+        await self._loading.stop()
 
     def close(self) -> None:
         """It has left the group."""
@@ -148,38 +141,26 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Returns when no request for them is in flight, so another process may own them."""
-        await self.stop_loading()
+        await self._loading.stop()
         async with self._lock:
             self._rebalances += 1
-            self._loaded.clear()
             await self._delivery.suspend(SHUTDOWN_S)
             self._orderings.clear()
             self._parked.clear()
             self._rows.close()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Begin to restore the stored pages. aiokafka sends no heartbeats before this returns: a member that read back
-        for longer than the session timeout would be expelled, join again, read back again, and deliver nothing."""
+        """Begin to restore the stored pages."""
         self._rebalances += 1
-        self._loaded.clear()
-        await self.stop_loading()
         partitions = list(assigned)
         self._kafka.consumer.pause(*partitions)  # nothing is fetched until it is known where to begin
-        self._loading = asyncio.create_task(self._load_all(partitions))
-
-    async def _load_all(self, assigned: Sequence[TopicPartition]) -> None:
-        try:
-            async with self._lock:
-                await self._load(assigned)
-        except asyncio.CancelledError:
-            if cancelled_by_us():
-                raise
-            self._load_error = ConnectionError(CLIENT_ENDED)
-        except Exception as error:
-            self._load_error = error
-        self._loaded.set()
+        await self._loading.begin(lambda: self._load(partitions))
 
     async def _load(self, assigned: Sequence[TopicPartition]) -> None:
+        async with self._lock:
+            await self._restore(assigned)
+
+    async def _restore(self, assigned: Sequence[TopicPartition]) -> None:
         rows = self._kafka.topic(TOPIC)
         await self._kafka.start_new_partitions(
             [each for each in assigned if each.topic != rows], earliest=self._earliest

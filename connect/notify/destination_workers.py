@@ -48,7 +48,7 @@ class _Exchange:
         self.late_at = late_at
         """When to say that they have not, by the clock of the loop."""
         self.changed: list[str] = []
-        self.told_late = False
+        self.reported_late = False
         self.at_start = False
         """Whether it is the file of a start, and other routes were in force before."""
 
@@ -253,11 +253,11 @@ class DestinationWorkers:
                     begins = {} if first else {each: max(end, furthest.get(each, 0)) for each, end in ends.items()}
                     key = recorded_key(at, loaded.digest)
                     found = RecordedRoutes(key, loaded.routing.routes, loaded.digest, begins, at, shared)
-                    kept = [] if self._made_anew else [*self._recorded.values(), found]
+                    left = [] if self._made_anew else [*self._recorded.values(), found]
                     outdated = self._recorded.keys() - {key} if self._made_anew else ()
                     obsolete = [StateRow(each, None) for each in sorted(outdated)]
                     self._own_rows.add(key)
-                    await worker.record([recorded_row(found), *obsolete, *outdated_rows(kept)])
+                    await worker.record([recorded_row(found), *obsolete, *outdated_rows(left)])
                     self._made_anew = False
                     return (at + LEARNED_WITHIN_MS if shared else 0), ends
             except (KafkaError, OSError, SlaError):  # a TimeoutError is an OSError
@@ -265,9 +265,9 @@ class DestinationWorkers:
         return None
 
     def _tell_late(self, exchange: _Exchange, missing: Sequence[str]) -> None:
-        if missing and not exchange.told_late and asyncio.get_running_loop().time() >= exchange.late_at:
+        if missing and not exchange.reported_late and asyncio.get_running_loop().time() >= exchange.late_at:
             self._log.warning("destinations_not_connected", destinations=missing, waited_s=_CONNECT_S)
-            exchange.told_late = True
+            exchange.reported_late = True
 
     def _start(self, name: str, loaded: LoadedRouting) -> None:
         worker = self._make(name, loaded, self._routing)

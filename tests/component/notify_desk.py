@@ -168,7 +168,7 @@ class Desk:
         self.bench.running = asyncio.create_task(self.bench.delivery.run())
         self.reading = asyncio.create_task(self.consumer.run())
         await self.consumer.on_partitions_assigned(self.kafka.assignment())
-        await self.consumer._loaded.wait()
+        await self.consumer._loading._over.wait()
 
     async def until(self, condition: Any) -> None:
         async with asyncio.timeout(TIMEOUT_S):
