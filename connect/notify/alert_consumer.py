@@ -20,7 +20,7 @@ from connect.notify.destination_rows import DestinationRows
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
-from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, read_key
+from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, probe_row, read_key
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.partition_loading import PartitionLoading
 from connect.notify.read_records import InShort, ReadRecords
@@ -65,7 +65,10 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         summaries: IncidentSummaries | None = None,
         known: ReadRecords | None = None,
         feed: RowFeed | None = None,
+        check_writes: bool = False,
     ) -> None:
+        """With `check_writes` nothing is sent before Kafka has taken a row in each partition."""
+        self._check_writes = check_writes
         self._summaries = IncidentSummaries() if summaries is None else summaries
         self._clock = clock
         self._parked = ParkedMessages(self._responsible_for, parked_retention, removed=self._is_removed)
@@ -169,8 +172,9 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         stored = await self._rows.read_back([each.partition for each in assigned if each.topic == rows])
         for partition, (found, end) in stored.items():
             self._kafka.consumer.seek(TopicPartition(rows, partition), end)
-            redacted = [StateRow(key, value) for key, value in found.redacted.items()]
-            await self._kafka.write(partition, [*redacted, *self._delivery.load(partition, found.pages())])
+            first = [StateRow(key, value) for key, value in found.redacted.items()]
+            first += [probe_row(self._name)] if self._check_writes else []
+            await self._kafka.write(partition, [*first, *self._delivery.load(partition, found.pages())])
             self._delivery.rows_written()
             await self._retry(partition, found)
             for name, keys in found.others.items():

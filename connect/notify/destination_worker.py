@@ -70,6 +70,7 @@ class DestinationWorker:
         # What interrupts one worker of a process interrupts all: they do not come back at the same moment.
         self._pause_s = _RECONNECT_S * (1 + zlib.crc32(name.encode()) % 100 / 100)
         self._disabled: str | None = None
+        self._check_writes = False
         self._delivery: DeliveryQueue | None = None
         self._kafka: PageStore | None = None
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
@@ -88,6 +89,8 @@ class DestinationWorker:
             await self._sender.close()
 
     def _failed(self, error: Exception | asyncio.CancelledError) -> None:
+        # Where Kafka takes no rows, what is sent can't be written, and would be sent at each reconnect.
+        self._check_writes = True
         if isinstance(error, asyncio.CancelledError):
             self._log.warning("kafka_unavailable", reason=CLIENT_ENDED)
             self.failure = CLIENT_ENDED
@@ -128,7 +131,7 @@ class DestinationWorker:
         consumer = AlertConsumer(
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,
             clock=self._clock, earliest=self._earliest, parked_retention=self._parked_retention,
-            summaries=self._summaries, known=self._known, feed=self._feed,
+            summaries=self._summaries, known=self._known, feed=self._feed, check_writes=self._check_writes,
         )  # fmt: skip
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -159,4 +162,5 @@ class DestinationWorker:
         consumer.close()
 
     def _connected(self, problem: str | None) -> None:
+        self._check_writes = False
         self.failure = problem

@@ -142,6 +142,11 @@ def retried_row(destination: str, message: Message) -> StateRow:
     return StateRow(_key(destination, "retry", message.id), None)
 
 
+def probe_row(destination: str) -> StateRow:
+    """A row that changes nothing."""
+    return StateRow(_key(destination, "retry", ""), None)
+
+
 def read_message(value: bytes) -> tuple[str, Message]:
     """Incident and message of a row. Raises one of `UNREADABLE` for an invalid row, and for one that is too large."""
     found = _object(value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, NotEnoughReplicasError
 from notify_bench import HandClock, Script, destination, play
 from structlog.testing import capture_logs
 
@@ -17,14 +17,16 @@ from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.kind import MASKED
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
+from connect.notify.page import Page
 from connect.notify.page_store import PageStore, StallDetector
-from connect.notify.page_store_rows import StateRow, pending_row
+from connect.notify.page_store_rows import StateRow, StoredPages, changes, pending_row
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.row_loading import RowLoading
 from streams.errors import SlaError
 from streams.serde.codec import Codec
 from streams.settings import read_settings
+from tests.page_triggers import trigger
 from tests.waiting import until
 
 
@@ -233,6 +235,64 @@ def test_a_failure_that_comes_back_at_each_reconnect_has_one_traceback(monkeypat
             await asyncio.gather(running, return_exceptions=True)
         tracebacks = [each for each in logs if each["event"] == "destination_worker_failed"]
         assert [(each["destination"], each["left_out"]) for each in tracebacks] == [("d", 0)]
+
+    play(scenario)
+
+
+class RefusingConnection(Connection):
+    """Kafka takes no rows while it `refuses`; a webhook waits in one partition of two."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        super().__init__(None, at_start=True)
+        self.state = state
+
+    async def start(self, reader: Any) -> None:
+        self.state["connections"] += 1
+        topics = ("alerts", "incidents", "notifications")
+        await reader.on_partitions_assigned([TopicPartition(topic, each) for topic in topics for each in (0, 1)])
+
+    async def stored_pages(self, partitions: Any, name: str, *_: object) -> dict[Any, Any]:
+        found = {each: (StoredPages(name), 0) for each in partitions}
+        if not self.state["delivered"]:
+            page = Page("inc-1").apply(trigger("breached"), destination("webhook"), 0, busy=False)
+            for row in changes(name, None, page):
+                found[0][0].read(row.key, row.value)
+        return found
+
+    async def write(self, partition: int, rows: Any) -> None:
+        given = list(rows)
+        if given and self.state["refuses"]:
+            raise NotEnoughReplicasError
+        self.state["delivered"] |= any(b"pending" in row.key and row.value is None for row in given)
+        self.state["rows"] += [(partition, row.key) for row in given]
+
+    def seek(self, *_: object) -> None: ...
+
+
+def test_nothing_is_sent_again_while_kafka_refuses_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, or a permission withdrawn: what was sent can't be written, and was sent at each reconnect."""
+    monkeypatch.setattr(destination_worker, "_RECONNECT_S", 0.001)
+
+    async def scenario() -> None:
+        state: dict[str, Any] = {"connections": 0, "delivered": False, "refuses": True, "rows": []}
+        to, clock = destination("webhook"), HandClock()
+        routing = RoutingInForce(Routing({"d": to}, (Route(Match(), ("d",)),)))
+        sender = Script(clock)
+
+        def connect(_: str) -> Any:
+            return RefusingConnection(state)
+
+        tested = DestinationWorker(to, routing, sender, connect, clock, NotifyMetrics(), Codec())
+        running = asyncio.create_task(tested.run())
+        await until(lambda: state["connections"] > 10)
+        assert len(sender.heard) == 1
+        assert tested.failure is not None
+        state["refuses"] = False
+        await until(lambda: state["delivered"] and tested.failure is None)
+        assert len(sender.heard) == 2
+        assert {partition for partition, _ in state["rows"]} == {0, 1}, "each partition has a disk of its own"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     play(scenario)
 
