@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.structs import TopicPartition
 
@@ -62,10 +63,15 @@ class StallDetector:
 class PageStore:
     """The connections of one worker. Raises KafkaError, OSError when Kafka is unavailable, SlaError without topics.
 
-    `loading` reads the rows back, for all workers of a process at a time.
+    `loading` reads the rows back, for all workers of a process at a time. `begun` are the partitions whose offsets this
+    group has had while the process runs.
     """
 
-    def __init__(self, settings: Settings, group: str, loading: RowLoading) -> None:
+    def __init__(
+        self, settings: Settings, group: str, loading: RowLoading, begun: set[TopicPartition] | None = None
+    ) -> None:
+        self._begun = set() if begun is None else begun
+        self._log = structlog.get_logger("connect.notify")
         self._bootstrap = list(settings.bootstrap())
         self._security = settings.aiokafka_security()
         self._prefix = settings.topic_prefix
@@ -160,16 +166,27 @@ class PageStore:
 
     async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
         """Where the group has no committed offset it starts at the end, or with `earliest` at the beginning. That is
-        committed at once, so that a crash before the first alert skips none."""
+        committed at once, so that a crash before the first alert skips none. Kafka deletes the offsets of a topic that
+        is deleted: where the group had one before, or has one of the other topic, the topic was made anew, and is read
+        from its beginning."""
         committed = {where: await self.consumer.committed(where) for where in partitions}
         fresh = [where for where, offset in committed.items() if offset is None]
         if not fresh:
+            self._begun.update(committed)
             return
-        ask = self.consumer.beginning_offsets if earliest else self.consumer.end_offsets
-        first = await ask(fresh)
+        has_offset = {where.partition for where, offset in committed.items() if offset is not None}
+        anew = [where for where in fresh if where in self._begun or where.partition in has_offset]
+        if anew:
+            names = sorted(f"{where.topic}/{where.partition}" for where in anew)
+            self._log.warning("offsets_deleted", group=self._group, partitions=names, consequence="read from the start")
+        from_start = fresh if earliest else anew
+        first = dict(await self.consumer.beginning_offsets(from_start)) if from_start else {}
+        if others := [where for where in fresh if where not in first]:
+            first |= await self.consumer.end_offsets(others)
         for where, offset in first.items():
             self.consumer.seek(where, offset)
         await self.consumer.commit(first)
+        self._begun.update(committed)
 
     async def _check_topics(self) -> None:
         existing = await self._metadata_consumer.topics()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import defaultdict
 from collections.abc import Callable
 
 import structlog
 from aiohttp import web
+from aiokafka.structs import TopicPartition
 
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destination_workers import DestinationWorkers
@@ -74,7 +76,7 @@ async def serve(
     codec = Codec(schemas)
     summaries = SummaryReader(kafka, codec, time) if settings.summaries else None
     known = ReadRecords()
-    loading = RowLoading()
+    loading, begun = RowLoading(), defaultdict[str, set[TopicPartition]](set)
     feed = RowFeed(
         kafka.topic_prefix,
         lambda: new_consumer(kafka.bootstrap(), kafka.aiokafka_security()),
@@ -88,7 +90,7 @@ async def serve(
             destination,
             routing,
             HttpSender(destination, found.secrets[name], time, traces.tracer),
-            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name), loading),
+            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name), loading, begun[name]),
             time,
             metrics,
             codec,

@@ -251,7 +251,8 @@ class RefusingConnection(Connection):
         topics = ("alerts", "incidents", "notifications")
         await reader.on_partitions_assigned([TopicPartition(topic, each) for topic in topics for each in (0, 1)])
 
-    async def stored_pages(self, partitions: Any, name: str, *_: object) -> dict[Any, Any]:
+    async def stored_pages(self, *given: Any) -> dict[Any, Any]:
+        partitions, name, *_ = given
         found = {each: (StoredPages(name), 0) for each in partitions}
         if not self.state["delivered"]:
             page = Page("inc-1").apply(trigger("breached"), destination("webhook"), 0, busy=False)
@@ -293,6 +294,54 @@ def test_nothing_is_sent_again_while_kafka_refuses_rows(monkeypatch: pytest.Monk
         assert {partition for partition, _ in state["rows"]} == {0, 1}, "each partition has a disk of its own"
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+    play(scenario)
+
+
+class GroupOffsets:
+    """A consumer with the committed offsets of its group; each topic has the offsets 5 to 9."""
+
+    def __init__(self, **committed: int) -> None:
+        self.offsets = {TopicPartition(name, 0): offset for name, offset in committed.items()}
+        self.at = dict[TopicPartition, int]()
+
+    async def committed(self, where: TopicPartition) -> int | None:
+        return self.offsets.get(where)
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 5)
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 9)
+
+    def seek(self, where: TopicPartition, offset: int) -> None:
+        self.at[where] = offset
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self.offsets |= offsets
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_a_new_destination_from_the_end() -> None:
+    """Kafka deletes the offsets of a topic with it. The group looked like one of a new destination, and skipped what
+    had been written to the new topic before it joined."""
+    alerts, incidents = TopicPartition("alerts", 0), TopicPartition("incidents", 0)
+
+    async def begin(begun: set[TopicPartition], *, earliest: bool = False, **committed: int) -> Any:
+        store = PageStore(read_settings(), "group", RowLoading(), begun)
+        store.consumer = GroupOffsets(**committed)
+        await store.start_new_partitions([alerts, incidents], earliest=earliest)
+        return store.consumer.at
+
+    async def scenario() -> None:
+        begun = set[TopicPartition]()
+        assert await begin(begun) == {alerts: 9, incidents: 9}
+        assert await begin(begun, alerts=7, incidents=8) == {}
+        with capture_logs() as logs:
+            assert await begin(begun) == {alerts: 5, incidents: 5}
+            assert await begin(set(), incidents=8) == {alerts: 5}, "a new process knows it by the other topic"
+            assert await begin(set(), alerts=8) == {incidents: 5}
+        assert [log["partitions"] for log in logs][1:] == [["alerts/0"], ["incidents/0"]]
+        assert await begin(set(), earliest=True) == {alerts: 5, incidents: 5}
 
     play(scenario)
 
