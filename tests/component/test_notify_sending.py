@@ -199,6 +199,32 @@ def test_each_way_to_answer_or_not(give: Answer, outcome: Outcome) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    ("give", "outcome"),
+    [
+        (answer("200 OK", b"ok"), Delivered()),
+        (answer("200 OK"), Delivered()),
+        (answer("200 OK", b"[" * 4_000), Delivered()),
+        (answer("200 OK", b'{"ok": true}'), Delivered()),
+        (
+            answer("200 OK", b'{"ok": false, "error": "is_archived"}'),
+            Failed('HTTP 200: {"ok": false, "error": "is_arc'),
+        ),
+        (dripping("200 OK"), Delivered()),
+    ],
+    ids=["ok", "empty", "no-json", "true", "false", "drip"],
+)
+def test_slack_may_refuse_a_post_with_200(give: Answer, outcome: Outcome) -> None:
+    async def scenario() -> None:
+        async with serving(give) as server:
+            to = destination("slack", allow_private=True, timeout=60 * SECOND)
+            found = await tried(to, f"http://127.0.0.1:{server.port}/hook/secret-path")
+            assert type(found) is type(outcome)
+            assert not isinstance(outcome, Failed) or str(found).startswith(str(outcome)[:40])
+
+    play(scenario)
+
+
 def test_nobody_there() -> None:
     async def scenario() -> None:
         with socket.socket() as free:

@@ -19,7 +19,7 @@ from streams.time_source import TimeSource
 from streams.tracing.context import HEADER
 
 _LARGEST_ANSWER = 4096
-#: The status is known before the body, which is read for the log only.
+#: The status is known before the body.
 _LONGEST_READ_S = 2.0
 
 
@@ -61,8 +61,9 @@ class HttpSender:
             async with self._connection().post(
                 request.url, data=request.body, headers={**request.headers, **traced}, allow_redirects=False
             ) as response:
-                accepted = 200 <= response.status < 300  # then the body says nothing, and may never end
-                answer = b"" if accepted else await _read_start(response)
+                accepted = 200 <= response.status < 300
+                silent = accepted and not kind.reads_answers  # then the body says nothing, and may never end
+                answer = b"" if silent else await _read_start(response)
                 text = self._secrets.hide(answer.decode(errors="replace"))
                 return kind.judge(response.status, response.headers.get("Retry-After"), text, self._clock.now())
         except TimeoutError:

@@ -103,6 +103,8 @@ class DestinationKind:
     """A page about an incident that had ended before it is followed by its end."""
     continues_traces: bool = False
     """Whether the receiver is sent the `traceparent` of the alert: machines of our users, not services of others."""
+    reads_answers: bool = False
+    """Whether `judge` needs the body of a 2xx too: the service may refuse a message in there."""
     unused_in_ends: frozenset[str] = frozenset()
     """Large fields that `prepare` does not use in an end, so they are not stored."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from connect.feedback_links import (
     button_value,
     deployment_of_key,
 )
-from connect.notify.destinations.answers import judge_status
+from connect.notify.destinations.answers import Delivered, Failed, Outcome, describe_status, judge_status
 from connect.notify.destinations.kind import Destination, DestinationKind, KindConfig, PreparedRequest, Secrets
 from connect.notify.destinations.phrases import facts, notify_phrases, title
 from connect.notify.destinations.secrets import read_url_secret
@@ -121,6 +122,23 @@ def _buttons(destination: Destination, message: Message) -> Sequence[JsonObject]
     return {"type": "input", "block_id": TEXT_BLOCK, "optional": True, "label": label, "element": field}, actions
 
 
+def judge(status: int, retry_after: str | None, answer: str, now: int) -> Outcome:
+    """As most services, unless a 2xx has a JSON body that says `"ok": false`, as Slack's other interfaces, and gateways
+    to them, refuse a post."""
+    found = judge_status(status, retry_after, answer, now)
+    if isinstance(found, Delivered) and _refused(answer):
+        return Failed(describe_status(status, answer))
+    return found
+
+
+def _refused(answer: str) -> bool:
+    try:
+        body = json.loads(answer)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and body.get("ok") is False
+
+
 def _label(text: str) -> JsonObject:
     return {"type": "plain_text", "text": text, "emoji": False}
 
@@ -137,7 +155,8 @@ SLACK = DestinationKind(
     configure=configure,
     read_secrets=read_secrets,
     prepare=prepare,
-    judge=judge_status,
+    judge=judge,
+    reads_answers=True,
     pages_per_minute=20,
     give_up_after=6 * HOUR,
     concurrency=1,
