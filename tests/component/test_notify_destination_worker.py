@@ -24,6 +24,7 @@ from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.row_loading import RowLoading
 from streams.errors import SlaError
+from streams.kafka import aiokafka_clients
 from streams.serde.codec import Codec
 from streams.settings import read_settings
 from tests.page_triggers import trigger
@@ -342,6 +343,36 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_a_new_destina
             assert await begin(set(), alerts=8) == {incidents: 5}
         assert [log["partitions"] for log in logs][1:] == [["alerts/0"], ["incidents/0"]]
         assert await begin(set(), earliest=True) == {alerts: 5, incidents: 5}
+
+    play(scenario)
+
+
+def test_what_a_destination_fetches_and_has_not_looked_at_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each partition, for each destination: a hundred of them with a backlog held 400 MB."""
+    fetched = dict[object, object]()
+
+    class Client:
+        async def start(self) -> None: ...
+
+        async def stop(self) -> None: ...
+
+        async def topics(self) -> set[str]:
+            return {"sla.alerts", "sla.incidents", "sla.notifications"}
+
+        def subscribe(self, *_: object, **__: object) -> None: ...
+
+    def consumer(*_: object, **options: object) -> Client:
+        fetched[options["group_id"]] = options["max_partition_fetch_bytes"]
+        return Client()
+
+    monkeypatch.setattr(aiokafka_clients, "consumer", consumer)
+    monkeypatch.setattr(aiokafka_clients, "idempotent_producer", lambda *_, **__: Client())
+
+    async def scenario() -> None:
+        store = PageStore(read_settings(), "group", RowLoading())
+        await store.start(None)
+        await store.stop()
+        assert fetched == {None: 512 * 1024, "group": 64 * 1024}
 
     play(scenario)
 
