@@ -62,8 +62,8 @@ class HttpSender:
                 request.url, data=request.body, headers={**request.headers, **traced}, allow_redirects=False
             ) as response:
                 accepted = 200 <= response.status < 300
-                silent = accepted and not kind.reads_answers  # then the body says nothing, and may never end
-                answer = b"" if silent else await _read_start(response)
+                unread = accepted and not kind.reads_answers  # then the body says nothing, and may never end
+                answer = b"" if unread else await _read_start(response)
                 text = self._secrets.hide(answer.decode(errors="replace"))
                 return kind.judge(response.status, response.headers.get("Retry-After"), text, self._clock.now())
         except TimeoutError:
