@@ -82,16 +82,17 @@ class IncidentStateWriter:
             self._egress.publish(state, topic, effects)
 
     def _report_times(self, incident_id: str) -> None:
-        """An incident that ends before it begins has no downtime (R21): its sender made a mistake that costs a credit,
-        or the amendment that corrects it is still to come."""
+        """An incident that ends before it begins has no downtime (R21), and one that is resolved before its opening
+        has some until then (R2): its sender made a mistake, or the amendment that corrects it is still to come."""
         times = self._store.contradictory_times(incident_id)
         if times is None:
             return
         self._context.count.contradictory_times()
         left_out = self._damper.admit("", time.monotonic())
         if left_out is not None:
-            logged = dict(zip(("started_at", "restored_at"), map(format_rfc3339, times), strict=True))
-            self._logger.warning("ends_before_it_begins", incident=incident_id, left_out=left_out, **logged)
+            logged = dict(zip(("started_at", "opened_at", "restored_at"), map(format_rfc3339, times), strict=True))
+            event = "ends_before_it_begins" if times.ended < times.started else "ends_before_its_opening"
+            self._logger.warning(event, incident=incident_id, left_out=left_out, **logged)
 
     # -- incidents of versions before --------------------------------------------------------------------------------
 

@@ -123,7 +123,7 @@ CREDITS_AMOUNT = _counter(
 )
 INCIDENT_STATES_FAILED = _counter("sla_incident_states_failed", "incidents", "Changes whose state was not published.")
 CONTRADICTORY_TIMES = _counter(
-    "sla_contradictory_times", "states", "Published states of incidents that end before they begin (R21)."
+    "sla_contradictory_times", "states", "Published states of incidents that end before they begin or are opened."
 )
 UNKNOWN_REFERENCES_TOTAL = _counter(
     "sla_unknown_references",

@@ -188,7 +188,7 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "SlaContradictoryTimes",
             "warning",
             "",
-            "An incident ends before it begins, so it counts no downtime",
+            "An incident ends before it begins or is opened, so it counts no downtime, or too much",
             _grown("sla_contradictory_times_total", "1h", "job"),
         ),
     ),

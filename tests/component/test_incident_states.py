@@ -301,16 +301,18 @@ EARLY = resolved("09:30")
     [
         ([opened("10:00"), EARLY], "2026-03-02T09:30:00Z"),
         ([EARLY, opened("10:00")], "2026-03-02T09:30:00Z"),
-        ([opened("10:00", started="09:00"), EARLY], None),
+        ([opened("10:00", started="09:00"), EARLY], "2026-03-02T09:30:00Z"),
+        ([EARLY, opened("10:00", started="09:00")], "2026-03-02T09:30:00Z"),
         ([opened("10:00"), resolved("09:30", restored="10:00")], None),
         ([opened("10:00"), EARLY, amended("10:30", restored="10:20")], None),
-        ([opened("10:00"), EARLY, amended("10:30", started="09:00")], None),
+        ([opened("10:00"), EARLY, amended("10:30", started="09:00")], "2026-03-02T09:30:00Z"),
         ([opened("10:00"), EARLY, reopened("10:30")], None),
     ],
     ids=[
         "early",
         "before its opening",
         "begun before",
+        "begun before, before its opening",
         "end given",
         "end amended",
         "start amended",
@@ -323,7 +325,14 @@ def test_r21_a_resolution_whose_own_time_is_early_is_counted_and_logged(lines: l
     with structlog.testing.capture_logs() as logs:
         for number, line in enumerate(lines):
             before = REGISTRY.get_sample_value("sla_contradictory_times_total") or 0.0
-            cluster.publish(line | {"id": f"e{number}"}, START + number * MINUTE)
+            cluster.publish(line | {"id": f"e{number}"}, START + (30 + number) * MINUTE)
     assert REGISTRY.get_sample_value("sla_contradictory_times_total") == before + (end is not None)
-    found = [(each["started_at"], each["restored_at"]) for each in logs if each["event"] == "ends_before_it_begins"]
-    assert found[:1] == ([] if end is None and len(lines) == 2 else [("2026-03-02T10:00:00Z", "2026-03-02T09:30:00Z")])
+    found = [each for each in logs if str(each["event"]).startswith("ends_before_")]
+    if end is None and len(lines) == 2:
+        assert not found
+        return
+    began = lines[0]["data"].get("started_at") or lines[1]["data"].get("started_at") or "2026-03-02T10:00:00Z"
+    event = "ends_before_it_begins" if began == "2026-03-02T10:00:00Z" else "ends_before_its_opening"
+    first = found[0]
+    assert (first["event"], first["started_at"]) == (event, began), "downtime from there to the opening (R2)"
+    assert (first["opened_at"], first["restored_at"]) == ("2026-03-02T10:00:00Z", "2026-03-02T09:30:00Z")

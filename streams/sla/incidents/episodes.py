@@ -54,6 +54,14 @@ class Listed(NamedTuple):
         return self.intervals * self.widest > MAX_LISTED_BYTES or erased > MAX_ERASED_BYTES
 
 
+class ContradictoryTimes(NamedTuple):
+    """When an outage began, was opened and is said to have ended, which can't all be right."""
+
+    started: int
+    opened: int
+    ended: int
+
+
 class Episode:
     """One outage: from its (re)opening until it is restored. All episodes of an incident share one list of changes;
     each uses those up to the next reopening."""
@@ -76,7 +84,7 @@ class Episode:
         self.restored: int | None = None
         self.reported_end: int | None = None
         """The end as its report has it, where that is before the opening: what is earlier counts as at the opening
-        (R2)."""
+        (R2), so the outage counts until then."""
         self.taken_back = 0
         """The latest end that the monitor reported and retracted (R15); 0: none."""
         self.amended_started: int | None = None
@@ -101,12 +109,16 @@ class Episode:
             self.amended_restored = fact.restored_at
 
     @property
-    def contradictory(self) -> tuple[int, int] | None:
-        """Its beginning and its end, where that is said to be earlier: there is no downtime then (R21)."""
+    def contradictory(self) -> ContradictoryTimes | None:
+        """Its times, where its end is said to be before its beginning, so that there is no downtime (R21), or before
+        its opening, so that what lies between counts too (R2)."""
         start = self.amended_started if self.amended_started is not None else self.started
-        reported = self.restored if self.reported_end is None else self.reported_end
-        end = self.amended_restored if self.amended_restored is not None else reported
-        return None if end is None or end >= start else (start, end)
+        early = self.reported_end if self.amended_restored is None else None
+        end = self.amended_restored if self.amended_restored is not None else self.restored
+        end = end if early is None else early
+        if end is None or (end >= start and early is None):
+            return None
+        return ContradictoryTimes(start, self.opened_at, end)
 
     def impacts(self, counts: bool | None) -> list[Impact]:
         start = self.amended_started if self.amended_started is not None else self.started
