@@ -54,6 +54,15 @@ def statements_until(found: Sequence[PartitionState]) -> int | None:
     return min(watermarks) if watermarks and len(watermarks) == len(found) else None
 
 
+class HeldBack(NamedTuple):
+    """Input that nobody can read: a transaction of its writer is open from `offset` on, where it wrote at `since`."""
+
+    topic: str
+    partition: int
+    offset: int
+    since: int
+
+
 class TaskProgress(NamedTuple):
     """One partition of one agent. `reached` is the stream time of its latest transaction, `committed_at` when that was
     written: None before the first. `unread` is the number of inputs that no worker has applied, `unread_internal` that

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from cli.doctor.findings import Diagnosis, clock_finding, topic_findings, worker_findings
+from cli.doctor.findings import Diagnosis, clock_finding, topic_findings, transaction_findings, worker_findings
 from cli.support.counts import counted
 from streams.errors import SlaError
 
@@ -130,6 +130,7 @@ def _progress(settings: Settings, time_source: TimeSource) -> Iterator[Diagnosis
     try:
         with ProgressReader(settings, time_source) as progress:
             yield from worker_findings(progress.read(), settings.app_id)
+            yield from transaction_findings(progress.held_back(), time_source.now())
     except SlaError as error:
         mend = "allow this user to READ the internal topics and changelogs, and to DESCRIBE the groups"
         yield Diagnosis("fail", "progress", str(error), mend)

@@ -10,7 +10,7 @@ import typer
 from cli.support.exits import FOUND
 from cli.support.options import Brokers, Prefix, settings_of
 from streams.time_source import SystemTimeSource
-from streams.worker_progress import PartitionState, statements_until
+from streams.worker_progress import HeldBack, PartitionState, statements_until
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -21,32 +21,33 @@ def partitions(
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """Show the watermark and the unread input of each incident partition, and which ones statements wait for.
+    """Show the watermark and the unread input of each incident partition, which ones statements wait for, and input
+    that nobody can read because a transaction of its publisher has been open for a minute.
 
     A final statement is published only when every incident partition has passed its instant. A partition that is halted
     or has no worker therefore delays the statements of all tenants.
 
-    Exit code 1: statements wait for a partition.
+    Exit code 1: statements wait for a partition, or input can't be read.
     """
     settings = settings_of(brokers, prefix)
-    found = read_partitions(settings)
+    found, held_back = read_partitions(settings)
     if as_json:
-        typer.echo(json.dumps(_as_object(found)))
+        typer.echo(json.dumps(_as_object(found, held_back)))
     else:
-        _print(found)
-    if any(each.waited_for for each in found):
+        _print(found, held_back)
+    if held_back or any(each.waited_for for each in found):
         raise typer.Exit(FOUND)
 
 
-def read_partitions(settings: Settings) -> list[PartitionState]:
-    """The state of every incident partition, by number. Raises BrokerProblem."""
+def read_partitions(settings: Settings) -> tuple[list[PartitionState], list[HeldBack]]:
+    """The state of every incident partition, by number, and input that can't be read. Raises BrokerProblem."""
     from connect.kafka_io.progress_reader import ProgressReader
 
     with ProgressReader(settings, SystemTimeSource()) as reader:
-        return list(reader.read().partitions)
+        return list(reader.read().partitions), reader.held_back()
 
 
-def _as_object(found: list[PartitionState]) -> dict[str, object]:
+def _as_object(found: list[PartitionState], held_back: list[HeldBack]) -> dict[str, object]:
     from streams.sla.instants import format_rfc3339
 
     oldest = statements_until(found)
@@ -61,11 +62,13 @@ def _as_object(found: list[PartitionState]) -> dict[str, object]:
             }
             for each in found
         ],
+        "open_transactions": [{**each._asdict(), "since": format_rfc3339(each.since)} for each in held_back],
     }
 
 
-def _print(found: list[PartitionState]) -> None:
+def _print(found: list[PartitionState], held_back: list[HeldBack]) -> None:
     from cli.support.console import print_rows
+    from cli.support.open_transactions import describe_producers, held_back_text
     from streams.sla.instants import format_rfc3339
 
     rows = [
@@ -84,3 +87,6 @@ def _print(found: list[PartitionState]) -> None:
     if oldest is not None:
         until = f"statements are possible up to {format_rfc3339(oldest)}"
     typer.echo(f"{until}; they wait for partition {waited_for}: see its worker's log" if waited_for else until)
+    now = SystemTimeSource().now()
+    for each in held_back:
+        typer.echo(f"{held_back_text(each, now)}; {describe_producers(each)}")

@@ -14,9 +14,11 @@ from streams.settings import Settings
 from streams.sla.events import Rejection
 from streams.time_source import TimeSource
 from streams.worker_progress import (
+    LONG_WAIT,
     REQUEST,
     REQUEST_TYPE,
     WATERMARK,
+    HeldBack,
     TaskProgress,
     WatermarkRequest,
     WorkerProgress,
@@ -113,6 +115,30 @@ class ProgressReader:
         found = states(rows.watermarks, rows.requests, inputs, now)
         return WorkerProgress(tuple(found), tasks, rows.awaited(), self._groups.members(), now)
 
+    def held_back(self) -> list[HeldBack]:
+        """Where a transaction of a writer has been open for a minute in an input topic: the lag ends before it."""
+        inputs = [self._full(topics[0]) for topics in INPUTS.values()]
+        before = self._ends(inputs)
+        first: dict[tuple[str, int], TopicRecord | None] = {}
+        with self._reader(inputs, committed=False) as reader:
+            reader.from_now()
+            for (topic, partition), written in sorted(reader.all_ends().items()):
+                stable = before[topic, partition]
+                if written > stable:
+                    first[topic, partition] = reader.at(partition, stable, topic)
+        after, now = self._ends(inputs) if first else {}, self._time.now()
+        return [
+            HeldBack(*where, record.offset, record.arrival)
+            for where, record in first.items()
+            if record is not None and record.offset == after[where] and now - record.arrival >= LONG_WAIT
+        ]
+
+    def _ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """How far each partition can be read."""
+        with self._reader(topics) as reader:
+            reader.from_now()
+            return reader.all_ends()
+
     def _task(self, agent: str, partition: int, unread: tuple[int, int]) -> TaskProgress:
         reached, committed_at = self._rows.reached.get((agent, partition), (None, None))
         return TaskProgress(agent, partition, reached, committed_at, *unread)
@@ -120,9 +146,7 @@ class ProgressReader:
     def _unread(self, agent: str) -> dict[int, tuple[int, int]]:
         """Partition → inputs, and records from other partitions, that no worker has applied."""
         topics = [self._full(topic) for topic in INPUTS[agent]]
-        with self._reader(topics) as reader:
-            reader.from_now()
-            ends = reader.all_ends()
+        ends = self._ends(topics)
         committed = self._groups.committed(agent, ends)
         left = {where: max(end - committed[where], 0) for where, end in ends.items()}
         first, internal = topics
@@ -159,8 +183,9 @@ class ProgressReader:
                 for record in records:
                     self._rows.add_request(record)
 
-    def _reader(self, topics: Iterable[str]) -> TopicReader:
-        return TopicReader(self._settings.bootstrap(), topics, self._settings.aiokafka_security())
+    def _reader(self, topics: Iterable[str], *, committed: bool = True) -> TopicReader:
+        security = self._settings.aiokafka_security()
+        return TopicReader(self._settings.bootstrap(), topics, security, committed=committed)
 
     def _full(self, topic: str) -> str:
         return f"{self._settings.topic_prefix}.{topic}"

@@ -1,4 +1,4 @@
-"""Reads topics: committed records only, all partitions, without a consumer group."""
+"""Reads topics: all partitions, without a consumer group; as a rule committed records only."""
 
 from __future__ import annotations
 
@@ -38,11 +38,18 @@ def in_order(record: TopicRecord) -> tuple[int, str, int, int]:
 
 
 class TopicReader:
-    """Reads topics; a context manager. Every method raises BrokerProblem."""
+    """Reads topics; a context manager. Every method raises BrokerProblem. Without `committed` it also reads what open
+    and aborted transactions have written."""
 
     def __init__(
-        self, bootstrap: Iterable[str], topics: Iterable[str], security: Mapping[str, object] | None = None
+        self,
+        bootstrap: Iterable[str],
+        topics: Iterable[str],
+        security: Mapping[str, object] | None = None,
+        *,
+        committed: bool = True,
     ) -> None:
+        self._isolation = "read_committed" if committed else "read_uncommitted"
         self._bootstrap = list(bootstrap)
         self._topics = list(dict.fromkeys(topics))
         self._security = security or {}
@@ -136,7 +143,7 @@ class TopicReader:
             self._security,
             client_id="sla-read",
             group_id=None,
-            isolation_level="read_committed",
+            isolation_level=self._isolation,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=_FETCH_BYTES,
             fetch_max_wait_ms=_FETCH_WAIT_MS,

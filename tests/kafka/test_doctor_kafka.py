@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import Any
 
 import pytest
 from on_kafka import PARTITIONS
 from typer.testing import CliRunner
 
 from cli.main import app
+from connect.kafka_io import progress_reader
+from streams.kafka import aiokafka_clients
 
 pytestmark = pytest.mark.kafka
 
@@ -44,3 +48,49 @@ def test_a_deployment_without_a_worker(broker: str, topics: str, monkeypatch: py
     monkeypatch.setenv("SLA_PARTITIONS", str(PARTITIONS + 1))
     _, found = run(broker, topics)
     assert found["partitions"][0]["mend"] == f"set SLA_PARTITIONS={PARTITIONS}"
+
+
+def test_input_behind_an_open_transaction_of_another_program(
+    broker: str, topics: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers and lag know nothing of it: it can't be read."""
+    monkeypatch.setenv("SLA_PARTITIONS", str(PARTITIONS))
+    monkeypatch.setenv("SLA_APP_ID", topics)
+    shown = ["partitions", "--json", "--brokers", broker, "--prefix", topics]
+
+    def open_transactions() -> list[dict[str, object]]:
+        found: list[dict[str, object]] = json.loads(CliRunner().invoke(app, shown).stdout)["open_transactions"]
+        return found
+
+    with asyncio.Runner() as runner:
+        producer = runner.run(_begun(broker, topics))
+        assert open_transactions() == [], "those of publishers last seconds"
+        monkeypatch.setattr(progress_reader, "LONG_WAIT", 0)
+        (found,) = open_transactions()
+        where = f"{topics}.contract-events-1 can't be read from offset 1 on"
+        assert (f"{found['topic']}-{found['partition']}", found["offset"]) == (f"{topics}.contract-events-1", 1)
+        ended = CliRunner().invoke(app, [each for each in shown if each != "--json"])
+        assert (ended.exit_code, where in ended.stdout) == (1, True)
+        (told,) = run(broker, topics)[1]["transactions"]
+        assert (told["status"], str(told["what"]).startswith(where)) == ("fail", True)
+        assert "describe-producers" in str(told["mend"])
+        runner.run(producer.abort_transaction())
+        runner.run(producer.stop())
+    assert open_transactions() == []
+    assert [each["status"] for each in run(broker, topics)[1]["transactions"]] == ["ok"]
+
+
+async def _begun(broker: str, prefix: str) -> Any:
+    """A publisher whose transaction is open behind one record."""
+    producer = aiokafka_clients.transactional_producer(
+        [broker], {}, transactional_id=f"{prefix}-publisher", transaction_timeout_ms=900_000
+    )
+    await producer.start()
+    topic = f"{prefix}.contract-events"
+    plain = aiokafka_clients.idempotent_producer([broker])
+    await plain.start()
+    await plain.send_and_wait(topic, b"before", partition=1)
+    await plain.stop()
+    await producer.begin_transaction()
+    await producer.send_and_wait(topic, b"open", partition=1)
+    return producer

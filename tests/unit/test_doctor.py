@@ -16,12 +16,13 @@ from cli.doctor.findings import (
     disk_finding,
     policy_findings,
     topic_findings,
+    transaction_findings,
     worker_findings,
 )
 from cli.main import app
 from streams.sla.instants import SECOND
 from streams.topics import declared
-from streams.worker_progress import PartitionState, TaskProgress, WorkerProgress
+from streams.worker_progress import HeldBack, PartitionState, TaskProgress, WorkerProgress
 
 SPECS = declared("sla", 8, 1)
 ALL = {spec.name: 8 for spec in SPECS}
@@ -85,6 +86,17 @@ def test_workers_and_halted_partitions(
     found = worker_findings(progress(workers, *waited), "sla")
     assert statuses(found) == expected
     assert "5 inputs" in found[0].what or workers is None
+
+
+def test_input_behind_an_open_transaction_fails_with_how_to_find_its_producer() -> None:
+    assert statuses(transaction_findings([], 0)) == [("ok", "transactions")]
+    (found,) = transaction_findings([HeldBack("sla.incident-events", 3, 7, 10 * SECOND)], 100 * SECOND)
+    assert (found.status, found.what) == (
+        "fail",
+        "sla.incident-events-3 can't be read from offset 7 on: another program's transaction has been open there since "
+        "1970-01-01T00:00:10Z, for 90 s",
+    )
+    assert "describe-producers --topic sla.incident-events --partition 3" in str(found.mend)
 
 
 @pytest.mark.parametrize(("newest", "status"), [(None, "ok"), (100, "ok"), (101, "ok"), (103, "fail")])
