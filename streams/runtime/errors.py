@@ -12,7 +12,7 @@ TaskError
     ├── InputLost      retention removed records that were never applied, or the log was truncated
     ├── StateLost      the changelog has lost its first rows
     ├── StateUnreadable  a changelog row cannot be restored
-    ├── WriteRefused   Kafka refuses what the task writes, and would refuse it again
+    ├── WriteRefused   Kafka refuses what the task writes: tried again from time to time, for a person may correct it
     └── WorkerRefused  state or topics do not fit this deployment: the whole worker stops
 """
 
@@ -127,7 +127,7 @@ class StateUnreadable(TaskHalted):
 
 
 class WriteRefused(TaskHalted):
-    """Kafka refuses the task's writes and would refuse them again."""
+    """Kafka refuses the task's writes, and will until a permission or a topic's limit is corrected."""
 
 
 class WorkerRefused(TaskHalted):

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from streams.runtime.errors import RecordFailed, TaskInterrupted, TimersFailed
 
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+#: A permission or a topic's limit is corrected by a person, and each attempt reads the changelog again.
+_REFUSED_S = (30.0, 60.0, 120.0, 300.0)
 
 
 class RetryPolicy:
@@ -18,6 +20,7 @@ class RetryPolicy:
         self.subjects: dict[str, list[str]] = {}
         """Subjects whose timers made the processor raise, with the message of each attempt."""
         self.strikes = 0
+        self._refusals = 0
         self._attempts = attempts
         self._timer_strikes = 0
 
@@ -44,9 +47,14 @@ class RetryPolicy:
             return None
         return _BACKOFF_S[min(self.strikes, len(_BACKOFF_S)) - 1]
 
+    def with_refusal(self) -> float:
+        """Seconds to wait until a write that Kafka refused is tried again."""
+        self._refusals += 1
+        return _REFUSED_S[min(self._refusals, len(_REFUSED_S)) - 1]
+
     def committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str] = ()) -> None:
         """A transaction was committed: `fired` timers, all input below `offsets`, subjects that it quarantined."""
-        self.strikes = 0
+        self.strikes = self._refusals = 0
         for subject in quarantined:
             self.subjects.pop(subject, None)
         if fired:

@@ -26,6 +26,7 @@ from streams.runtime.errors import (
     TaskInterrupted,
     TimersFailed,
     TopicRecreated,
+    WriteRefused,
 )
 from streams.runtime.interfaces import Batch, Feed, TaskLog, Transactions
 from streams.runtime.ownership import PrefixOwner, claim_ownership
@@ -154,6 +155,9 @@ class StreamTask(TaskStatus):
                 # A zombie learns of the rebalance within this time and is stopped. A task that still owns the partition
                 # then was fenced by its own transaction's timeout, and starts again.
                 await self._pause(self._refence_after_s)
+            except WriteRefused as error:
+                await self._give_up(TaskState.HALTED, error)
+                await self._pause(self._retry_policy.with_refusal())
             except TaskHalted as error:
                 await self._halt(error)
             except RecordFailed as error:
@@ -164,7 +168,8 @@ class StreamTask(TaskStatus):
                 await self._on_fault(error)
 
     async def _recover(self) -> RunLoop:
-        self._enter(TaskState.RECOVERING, "replaying the changelog")
+        if self.state is not TaskState.HALTED:  # after a refused write it stays so, until it runs: a person is needed
+            self._enter(TaskState.RECOVERING, "replaying the changelog")
         started = perf_counter()
         transactions = self._transactions = await self._log.fence()
         try:

@@ -163,15 +163,23 @@ def test_r27_a_subject_whose_timers_keep_failing_is_set_aside_alone() -> None:
     run(scenario)
 
 
-def test_a_refused_write_halts() -> None:
+def test_a_refused_write_halts_and_is_tried_again_once_it_may_be_allowed() -> None:
+    """A permission that is given back needs no restart; until then the task counts as halted."""
+
     async def scenario() -> None:
         bench = Bench()
-        bench.log.faults = [("before", lambda: WriteRefused("too large"))]
+        bench.log.faults = [("before", lambda: WriteRefused("not allowed"))] * 3
         task = bench.start()
         await bench.settle()
         await bench.add(1, "a")
-        assert task.state is TaskState.HALTED
+        for ms in (0, 29_000, 31_000, 89_000, 91_000, 209_000):
+            await bench.tick(ms)
+            assert (task.state, task.reason) == (TaskState.HALTED, "not allowed")
+            assert len(bench.log.faults) == (2 if ms < 30_000 else 1 if ms < 90_000 else 0)
         assert not bench.log.commits
+        await bench.tick(212_000)
+        assert task.state is TaskState.RUNNING
+        assert bench.log.values() == ["1 a @1"]
         await task.stop()
 
     run(scenario)
