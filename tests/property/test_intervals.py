@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
+from streams.sla.credits import intervals
+from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union, union_steps
+from streams.sla.credits.work_steps import finish
 
 GRID = range(48)
 SPANS = st.lists(st.tuples(st.sampled_from(GRID), st.sampled_from(GRID)), max_size=12)
@@ -36,3 +39,9 @@ def test_interval_algebra(first: list[tuple[int, int]], second: list[tuple[int, 
         assert grid(found) == expected
         assert measure(found) == len(expected)
     assert is_normal(union(first + second))
+
+
+@given(SPANS, st.integers(1, 5))
+def test_a_union_in_steps_is_the_union(spans: list[tuple[int, int]], each: int) -> None:
+    with patch.object(intervals, "_UNITED_PER_STEP", each):
+        assert finish(union_steps(spans)) == union(spans)

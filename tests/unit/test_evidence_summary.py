@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
@@ -19,6 +20,8 @@ from cli.main import app
 from schemas import registry
 from streams.serde.codec import Codec, decode, encode
 from streams.sla.contracts import Contract, Span
+from streams.sla.credits import intervals, statement
+from streams.sla.credits.intervals import Interval, union
 from streams.sla.credits.statement import MonthResult, Period, compute_month
 from streams.sla.credits.statement_record import MAX_SPANS, statement_data, summarize_evidence
 from streams.sla.credits.work_steps import finish
@@ -207,3 +210,18 @@ def test_a_policy_of_no_downtime_has_no_summary() -> None:
     period, spans = Period(START, END, "UTC"), [Span(START, END, TERMS)]
     result = compute_month("acme", Month("2026-03"), period, spans, none, impacts(2_000), [], END, "EUR")
     assert record(result)["evidence_summary"] is None
+
+
+def test_a_month_of_many_incidents_unites_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alerts of other tenants come between two steps."""
+    at_once: list[int] = []
+
+    def counted(spans: Iterable[tuple[int, int]]) -> list[Interval]:
+        listed = list(spans)
+        at_once.append(len(listed))
+        return union(listed)
+
+    for module in (statement, intervals):
+        monkeypatch.setattr(module, "union", counted)
+    assert len(month(impacts(12_000)).intervals) == 12_000
+    assert max(at_once) <= 5_001

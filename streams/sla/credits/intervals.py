@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from heapq import merge
+from itertools import islice
 from typing import NamedTuple
+
+from streams.sla.credits.work_steps import Steps
+
+_UNITED_PER_STEP = 5_000
+"""Intervals that `union_steps` sorts or unites in one step: a few milliseconds."""
 
 
 class Interval(NamedTuple):
@@ -28,6 +35,22 @@ def union(intervals: Iterable[tuple[int, int]]) -> list[Interval]:
                 merged[-1] = Interval(merged[-1].start, end)
         else:
             merged.append(Interval(start, end))
+    return merged
+
+
+def union_steps(intervals: Sequence[tuple[int, int]]) -> Steps[list[Interval]]:
+    """`union` in steps."""
+    runs = []
+    for first in range(0, len(intervals), _UNITED_PER_STEP):
+        runs.append(sorted(intervals[first : first + _UNITED_PER_STEP]))
+        yield
+    merged: list[Interval] = []
+    ascending = merge(*runs)
+    while some := list(islice(ascending, _UNITED_PER_STEP)):
+        last = merged[-1:]
+        del merged[-1:]
+        merged += union([*last, *some])
+        yield
     return merged
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from streams.sla.contracts import Span
 from streams.sla.credits import formula
-from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union
+from streams.sla.credits.intervals import Interval, intersect, measure, subtract, union, union_steps
 from streams.sla.credits.maintenance import MaintenancePlan
 from streams.sla.credits.work_steps import ITEMS_PER_STEP, Steps, finish
 from streams.sla.events import Position
@@ -52,8 +52,9 @@ class MonthResult:
     @property
     def evidence_ids(self) -> list[tuple[str, str]]:
         """Kind and id of what decided, sorted, each once."""
-        listed = {(kind, name) for kind, name, _ in self.evidence}
-        return sorted(listed | {("incident", name) for name, _ in self.summarized})
+        # Evidence is sorted, so that its ids need no sorting anew, which takes long for many.
+        listed = dict.fromkeys((kind, name) for kind, name, _ in self.evidence)
+        return sorted(listed | dict.fromkeys(("incident", name) for name, _ in self.summarized))
 
     @property
     def guarantee_met(self) -> bool:
@@ -107,12 +108,11 @@ def month_steps(
         excluded_by[component] = union(excluded_windows)
     down: list[Interval] = []
     for component, found in outages.items():
+        united = (yield from union_steps(found)) if long else union(found)
+        down += subtract(united, excluded_by.get(component, ()))
         if long:
             yield
-        down += subtract(union(found), excluded_by.get(component, ()))
-    if long:
-        yield
-    intervals = intersect(union(down), contracted)
+    intervals = intersect((yield from union_steps(down)) if long else union(down), contracted)
     if long:
         yield
     maintained = intersect(union(chain.from_iterable(excluded_by.values())), contracted)

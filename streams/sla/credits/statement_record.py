@@ -148,12 +148,16 @@ def _evidence_fields(result: MonthResult) -> Steps[dict[str, object]]:
 def _positions_of(result: MonthResult) -> Steps[PositionsSummary]:
     """The positions of all deciding inputs; of an incident whose own are summarised, its digest in place of them."""
     items: list[tuple[tuple[object, ...], str]] = []
-    for number, entry in enumerate(result.evidence, 1):
-        if number % ITEMS_PER_STEP == 0:
+    ranges = ranges_of((), (one for _, summary in result.summarized for one in summary.ranges))
+    for first in range(0, len(result.evidence), ITEMS_PER_STEP):
+        some = result.evidence[first : first + ITEMS_PER_STEP]
+        for entry in some:
+            kind, name, (topic, partition, offset) = entry
+            place = f'"offset":{offset},"partition":{partition},"topic":{quoted(topic)}'
+            items.append((entry, f'{{"id":{quoted(name)},"kind":"{kind}",{place}}}'))
+        ranges = ranges_of((position for _, _, position in some), ranges)
+        if len(some) == ITEMS_PER_STEP:
             yield
-        kind, name, (topic, partition, offset) = entry
-        place = f'"offset":{offset},"partition":{partition},"topic":{quoted(topic)}'
-        items.append((entry, f'{{"id":{quoted(name)},"kind":"{kind}",{place}}}'))
     for name, summary in result.summarized:
         place = f'"inputs":{summary.inputs},"kind":"incident"'
         items.append((("incident", name, ()), f'{{"digest":"{summary.digest}","id":{quoted(name)},{place}}}'))
@@ -162,10 +166,6 @@ def _positions_of(result: MonthResult) -> Steps[PositionsSummary]:
     items.sort()
     if _is_long(result):
         yield
-    ranges = ranges_of(
-        (position for _, _, position in result.evidence),
-        (one for _, summary in result.summarized for one in summary.ranges),
-    )
     inputs = len(result.evidence) + sum(summary.inputs for _, summary in result.summarized)
     return PositionsSummary(inputs, (yield from digest_steps(item for _, item in items)), ranges)
 
