@@ -26,8 +26,10 @@ def faust_app(
     agents: Iterable[AgentSpec],
     deliver: Callable[[str, Batch], None],
     on_out_of_range: Callable[[TopicPartition, int], None],
+    on_fetch_failed: Callable[[Exception], None],
 ) -> faust.App:
-    """Make the app. `deliver` gets each batch with the agent's name, `on_out_of_range` a position outside the log."""
+    """Make the app. `deliver` gets each batch with the agent's name, `on_out_of_range` a position outside the log,
+    `on_fetch_failed` any other error of a fetch, which is tried again."""
     app = faust.App(
         settings.app_id,
         broker=[f"kafka://{broker}" for broker in settings.brokers],
@@ -44,7 +46,7 @@ def faust_app(
     )
     app._create_directories = lambda: None  # a worker must start on a read-only file system
     app.boot_strategy = _ConsumerOnly(app)
-    app.transport = BatchTransport(app, settings, on_out_of_range)
+    app.transport = BatchTransport(app, settings, on_out_of_range, on_fetch_failed)
     for spec in agents:
         channel = app.topic(*spec.topics, key_type=bytes, value_type=bytes, acks=False, internal=False)
         app.agent(channel, name=spec.name)(_deliverer(spec.name, deliver))

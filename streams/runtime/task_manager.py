@@ -13,10 +13,12 @@ import faust
 import structlog
 from aiokafka.structs import TopicPartition
 
+from streams.runtime import metrics
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.errors import GroupStalled, InputLost
 from streams.runtime.faust_app import faust_app
+from streams.runtime.fetch_failures import FetchFailures
 from streams.runtime.inputs_elsewhere import InputsElsewhere
 from streams.runtime.interfaces import Batch
 from streams.runtime.kafka_log import KafkaLog, Offsets
@@ -64,6 +66,7 @@ class TaskManager:
         self._clock = clock or SystemTimeSource()
         self._offsets = Offsets(settings)
         self._lag = ConsumerLag(self._offsets)
+        self._fetch_failures = FetchFailures()
         self._topics = TopicWatch(settings, self.agents, self._offsets)
         self._rebalance = RebalanceWatch(_REBALANCES * settings.rebalance_timeout_ms / 1_000)
         self._stalled: GroupStalled | None = None
@@ -74,7 +77,7 @@ class TaskManager:
         self.app = self._make_app()
 
     def _make_app(self) -> faust.App:
-        app = faust_app(self.settings, self.agents, self._deliver, self._out_of_range)
+        app = faust_app(self.settings, self.agents, self._deliver, self._out_of_range, self._fetch_failures.failed)
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
         return app
@@ -134,6 +137,8 @@ class TaskManager:
                 self._rebalance.kafka_answered()
             else:
                 self._rebalance.kafka_unavailable()
+            if self._fetch_failures.problems():
+                metrics.TOPICS_UNUSABLE.set(1)
             if self._rebalance.stalled is not None:
                 self._stalled = GroupStalled(self._rebalance.stalled)
             for task in self.tasks.values():
@@ -310,6 +315,7 @@ class TaskManager:
             reasons.append({"reason": "no partitions assigned"})
         reasons += self._incomplete
         reasons += self._lag.open_transactions.problems()
+        reasons += self._fetch_failures.problems()
         reasons += self._inputs_elsewhere.problems(self._clock.now())
         reasons += [
             {

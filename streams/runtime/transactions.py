@@ -84,11 +84,20 @@ class KafkaTransactions:
                     TopicPartition(topic, self._partition): OffsetAndMetadata(offset, "")
                     for topic, offset in write.offsets.items()
                 }
-                await self._producer.send_offsets_to_transaction(offsets, self._group)
+                await self._send_offsets(offsets)
                 # 4. Commit.
                 await self._producer.commit_transaction()
         except Exception as error:
             raise self._classify(error) from error
+
+    async def _send_offsets(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        try:
+            await self._producer.send_offsets_to_transaction(offsets, self._group)
+        except _REFUSED as error:
+            if error.args:
+                raise
+            topics = ", ".join(sorted(each.topic for each in offsets))
+            raise type(error)(f"offsets of {topics}") from error
 
     async def put_row(self, key: bytes, value: bytes) -> None:
         """One changelog row, or nothing."""

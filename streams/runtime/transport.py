@@ -193,6 +193,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 raise
             except kafka.KafkaError as error:
                 self.log.warning("fetch_failed error=%r", error)
+                self.transport.on_fetch_failed(error)
                 await self.sleep(_FAULT_PAUSE_S)
                 continue
             # A message takes some iterations of the event loop, and a task may run a slice in each: so one message for
@@ -233,7 +234,9 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         app: faust.App,
         settings: RuntimeSettings,
         on_out_of_range: Callable[[TopicPartition, int], None],
+        on_fetch_failed: Callable[[Exception], None],
     ) -> None:
         super().__init__([URL(f"kafka://{broker}") for broker in settings.brokers], app)
         self.settings = settings
         self.on_out_of_range = on_out_of_range
+        self.on_fetch_failed = on_fetch_failed

@@ -1,4 +1,4 @@
-"""A write that Kafka refuses halts its task with a reason that names the topic."""
+"""A write that Kafka refuses halts its task with a reason that names the topic; input that it refuses is told, too."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import asyncio
 from unittest.mock import AsyncMock, Mock
 
 import pytest
-from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    LeaderNotAvailableError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
 from streams.runtime.errors import WriteRefused
+from streams.runtime.fetch_failures import FetchFailures
 from streams.runtime.interfaces import Write
 from streams.runtime.processor import Effects, Send
 from streams.runtime.settings import RuntimeSettings
@@ -36,3 +41,43 @@ def test_the_reason_names_the_topic(cause: type[Exception]) -> None:
             await transactions.commit(Write(effects, b"", {}, 0))
 
     asyncio.run(scenario())
+
+
+def test_offsets_that_are_refused_name_their_topics() -> None:
+    """Who may read a topic no more may not commit its offsets."""
+
+    async def scenario() -> None:
+        transactions = KafkaTransactions(RuntimeSettings("sla", ("127.0.0.1:1",)), "diary", 0)
+        await transactions.discard()
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_result(None)
+        transactions._producer = Mock(
+            begin_transaction=AsyncMock(),
+            send_batch=AsyncMock(return_value=answer),
+            send_offsets_to_transaction=AsyncMock(side_effect=TopicAuthorizationFailedError()),
+        )
+        with pytest.raises(WriteRefused, match=r"offsets of sla\.in, sla\.internal"):
+            await transactions.commit(Write(Effects(), b"", {"sla.internal": 1, "sla.in": 2}, 0))
+
+    asyncio.run(scenario())
+
+
+def test_input_that_may_not_be_read_is_a_problem_until_it_is_read_again() -> None:
+    """Its offsets can be seen without that permission, and a worker without input has nothing to commit."""
+    now = [100.0]
+    failures = FetchFailures(lambda: now[0])
+    seen = []
+    for second in range(8):
+        now[0] = 100.0 + second
+        failures.failed(TopicAuthorizationFailedError("sla.in"))
+        if second == 3:
+            failures.failed(LeaderNotAvailableError())
+        seen.append(len(failures.problems()))
+    assert seen == [0, 0, 0, 0, 0, 1, 1, 1]
+    (problem,) = failures.problems()
+    assert "input can't be read: this user is not allowed this operation on the topic" in str(problem["reason"])
+    assert "sla.in" in str(problem["reason"])
+    now[0] += 10
+    assert failures.problems() == []
+    failures.failed(TopicAuthorizationFailedError("sla.in"))
+    assert failures.problems() == [], "it begins anew"
