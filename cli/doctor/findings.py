@@ -73,6 +73,21 @@ def topic_findings(
     return found
 
 
+def leader_findings(leaderless: Iterable[tuple[str, int]]) -> list[Diagnosis]:
+    """Partitions that no broker leads: nobody can write or read them."""
+    mend = (
+        "start the brokers that have their replicas; kafka-topics.sh --describe --unavailable-partitions lists them. "
+        "What workers have done is not read until then"
+    )
+    by_topic: dict[str, list[str]] = {}
+    for topic, partition in sorted(leaderless):
+        by_topic.setdefault(topic, []).append(str(partition))
+    return [
+        Diagnosis("fail", "leaders", f"{topic}: no broker leads partition {', '.join(partitions)}", mend)
+        for topic, partitions in by_topic.items()
+    ]
+
+
 def worker_findings(progress: WorkerProgress, group: str) -> list[Diagnosis]:
     """How workers are, and the partitions that statements wait for."""
     unread = sum(each.unread for each in progress.tasks)

@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from cli.doctor.findings import Diagnosis, clock_finding, topic_findings, transaction_findings, worker_findings
+from cli.doctor.findings import (
+    Diagnosis,
+    clock_finding,
+    leader_findings,
+    topic_findings,
+    transaction_findings,
+    worker_findings,
+)
 from cli.support.counts import counted
 from streams.errors import SlaError
 
@@ -56,10 +63,13 @@ def kafka_findings(settings: Settings, time_source: TimeSource) -> Iterator[Diag
         try:
             yield _cluster(admin)
             yield from _topics(admin, settings)
+            leaderless = leader_findings(_leaderless(admin, settings))
+            yield from leaderless
         except KafkaError as error:
             yield Diagnosis("fail", "access", f"{where}: {error}", "allow this user to describe the cluster's topics")
             return
-    yield from _progress(settings, time_source)
+    if not leaderless:  # else every request for the ends of partitions would wait for one that nobody leads
+        yield from _progress(settings, time_source)
 
 
 def _connect(address: str) -> Diagnosis:
@@ -113,6 +123,17 @@ def _topics(admin: Any, settings: Settings) -> list[Diagnosis]:
         if spec.name in actual
     }
     return topic_findings(specs, {name: topic.partitions for name, topic in actual.items()}, differing, hidden)
+
+
+def _leaderless(admin: Any, settings: Settings) -> list[tuple[str, int]]:
+    """The partitions of existing topics that have no leader."""
+    described = admin.describe_topics([spec.name for spec in settings.topics()])
+    return [
+        (topic["name"], each["partition_index"])
+        for topic in described
+        for each in topic.get("partitions") or ()
+        if each["leader_id"] < 0
+    ]
 
 
 def _progress(settings: Settings, time_source: TimeSource) -> Iterator[Diagnosis]:

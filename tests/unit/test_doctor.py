@@ -6,10 +6,12 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner
 
+from cli.doctor import kafka_checks
 from cli.doctor.findings import (
     Diagnosis,
     clock_finding,
@@ -20,7 +22,9 @@ from cli.doctor.findings import (
     worker_findings,
 )
 from cli.main import app
+from streams.settings import read_settings
 from streams.sla.instants import SECOND
+from streams.time_source import SystemTimeSource
 from streams.topics import declared
 from streams.worker_progress import HeldBack, PartitionState, TaskProgress, WorkerProgress
 
@@ -86,6 +90,26 @@ def test_workers_and_halted_partitions(
     found = worker_findings(progress(workers, *waited), "sla")
     assert statuses(found) == expected
     assert "5 inputs" in found[0].what or workers is None
+
+
+def test_partitions_without_a_leader_are_named_and_nothing_waits_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request for the ends of all partitions would fail after its timeout, and be told as a lack of access."""
+    led = {spec.name: [{"partition_index": each, "leader_id": 1} for each in range(8)] for spec in SPECS}
+    led["sla.incident-events"][3]["leader_id"] = led["sla.incident-events"][5]["leader_id"] = -1
+    admin = Mock(describe_topics=lambda names: [{"name": each, "partitions": led[each]} for each in names])
+    monkeypatch.setattr(kafka_checks, "_connect", lambda address: Diagnosis("ok", "brokers", address))
+    monkeypatch.setattr(kafka_checks, "_cluster", lambda _: Diagnosis("ok", "brokers", "a cluster"))
+    monkeypatch.setattr(kafka_checks, "_topics", lambda *_: [])
+    monkeypatch.setattr("streams.kafka.kafka_python_clients.admin", lambda **_: admin)
+    monkeypatch.setattr(kafka_checks, "_progress", lambda *_: [Diagnosis("ok", "progress", "read")])
+    settings = read_settings(brokers="kafka:9092")
+    found = list(kafka_checks.kafka_findings(settings, SystemTimeSource()))
+    assert [(each.status, each.what) for each in found[2:]] == [
+        ("fail", "sla.incident-events: no broker leads partition 3, 5")
+    ]
+    for each in (3, 5):
+        led["sla.incident-events"][each]["leader_id"] = 2
+    assert [each.what for each in kafka_checks.kafka_findings(settings, SystemTimeSource())][2:] == ["read"]
 
 
 def test_input_behind_an_open_transaction_fails_with_how_to_find_its_producer() -> None:
