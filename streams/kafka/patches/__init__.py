@@ -57,7 +57,7 @@ class PatchedLibrary(NamedTuple):
 
 
 AIOKAFKA: Final = PatchedLibrary(
-    "aiokafka", "0.14.", "for_aiokafka", ("header_names", "bootstrap_cause", "rebootstrap")
+    "aiokafka", "0.14.", "for_aiokafka", ("header_names", "bootstrap_cause", "rebootstrap", "metadata_backoff")
 )
 KAFKA_PYTHON: Final = PatchedLibrary(
     "kafka-python",
