@@ -54,7 +54,7 @@ def statements_until(found: Sequence[PartitionState]) -> int | None:
     return min(watermarks) if watermarks and len(watermarks) == len(found) else None
 
 
-class HeldBack(NamedTuple):
+class BlockedInput(NamedTuple):
     """Input that nobody can read: a transaction of its writer is open from `offset` on, where it wrote at `since`."""
 
     topic: str

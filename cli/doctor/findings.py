@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from cli.support.counts import are, counted, valid_files
-from cli.support.open_transactions import describe_producers, held_back_text
+from cli.support.open_transactions import blocked_text, describe_producers
 from streams.sla.instants import SECOND, format_rfc3339
 from streams.topics import TopicSpec
-from streams.worker_progress import HeldBack, WorkerProgress
+from streams.worker_progress import BlockedInput, WorkerProgress
 
 Status = Literal["ok", "warn", "fail"]
 #: Below these shares of a file system, and below this many free bytes, a directory is in danger.
@@ -112,11 +112,11 @@ def worker_findings(progress: WorkerProgress, group: str) -> list[Diagnosis]:
     return found
 
 
-def transaction_findings(found: Iterable[HeldBack], now: int) -> list[Diagnosis]:
+def transaction_findings(found: Iterable[BlockedInput], now: int) -> list[Diagnosis]:
     """Input that nobody can read, although workers have no lag."""
-    return [
-        Diagnosis("fail", "transactions", held_back_text(each, now), describe_producers(each)) for each in found
-    ] or [Diagnosis("ok", "transactions", "none of another program keeps input away")]
+    return [Diagnosis("fail", "transactions", blocked_text(each, now), describe_producers(each)) for each in found] or [
+        Diagnosis("ok", "transactions", "none of another program keeps input away")
+    ]
 
 
 def clock_finding(newest: int | None, now: int) -> Diagnosis:

@@ -151,7 +151,7 @@ def _progress(settings: Settings, time_source: TimeSource) -> Iterator[Diagnosis
     try:
         with ProgressReader(settings, time_source) as progress:
             yield from worker_findings(progress.read(), settings.app_id)
-            yield from transaction_findings(progress.held_back(), time_source.now())
+            yield from transaction_findings(progress.blocked_inputs(), time_source.now())
     except SlaError as error:
         mend = "allow this user to READ the internal topics and changelogs, and to DESCRIBE the groups"
         yield Diagnosis("fail", "progress", str(error), mend)

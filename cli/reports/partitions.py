@@ -10,7 +10,7 @@ import typer
 from cli.support.exits import FOUND
 from cli.support.options import Brokers, Prefix, settings_of
 from streams.time_source import SystemTimeSource
-from streams.worker_progress import HeldBack, PartitionState, statements_until
+from streams.worker_progress import BlockedInput, PartitionState, statements_until
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -30,24 +30,24 @@ def partitions(
     Exit code 1: statements wait for a partition, or input can't be read.
     """
     settings = settings_of(brokers, prefix)
-    found, held_back = read_partitions(settings)
+    found, blocked_inputs = read_partitions(settings)
     if as_json:
-        typer.echo(json.dumps(_as_object(found, held_back)))
+        typer.echo(json.dumps(_as_object(found, blocked_inputs)))
     else:
-        _print(found, held_back)
-    if held_back or any(each.waited_for for each in found):
+        _print(found, blocked_inputs)
+    if blocked_inputs or any(each.waited_for for each in found):
         raise typer.Exit(FOUND)
 
 
-def read_partitions(settings: Settings) -> tuple[list[PartitionState], list[HeldBack]]:
+def read_partitions(settings: Settings) -> tuple[list[PartitionState], list[BlockedInput]]:
     """The state of every incident partition, by number, and input that can't be read. Raises BrokerProblem."""
     from connect.kafka_io.progress_reader import ProgressReader
 
     with ProgressReader(settings, SystemTimeSource()) as reader:
-        return list(reader.read().partitions), reader.held_back()
+        return list(reader.read().partitions), reader.blocked_inputs()
 
 
-def _as_object(found: list[PartitionState], held_back: list[HeldBack]) -> dict[str, object]:
+def _as_object(found: list[PartitionState], blocked_inputs: list[BlockedInput]) -> dict[str, object]:
     from streams.sla.instants import format_rfc3339
 
     oldest = statements_until(found)
@@ -62,13 +62,13 @@ def _as_object(found: list[PartitionState], held_back: list[HeldBack]) -> dict[s
             }
             for each in found
         ],
-        "open_transactions": [{**each._asdict(), "since": format_rfc3339(each.since)} for each in held_back],
+        "open_transactions": [{**each._asdict(), "since": format_rfc3339(each.since)} for each in blocked_inputs],
     }
 
 
-def _print(found: list[PartitionState], held_back: list[HeldBack]) -> None:
+def _print(found: list[PartitionState], blocked_inputs: list[BlockedInput]) -> None:
     from cli.support.console import print_rows
-    from cli.support.open_transactions import describe_producers, held_back_text
+    from cli.support.open_transactions import blocked_text, describe_producers
     from streams.sla.instants import format_rfc3339
 
     rows = [
@@ -88,5 +88,5 @@ def _print(found: list[PartitionState], held_back: list[HeldBack]) -> None:
         until = f"statements are possible up to {format_rfc3339(oldest)}"
     typer.echo(f"{until}; they wait for partition {waited_for}: see its worker's log" if waited_for else until)
     now = SystemTimeSource().now()
-    for each in held_back:
-        typer.echo(f"{held_back_text(each, now)}; {describe_producers(each)}")
+    for each in blocked_inputs:
+        typer.echo(f"{blocked_text(each, now)}; {describe_producers(each)}")

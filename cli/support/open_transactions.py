@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from streams.sla.instants import SECOND, format_rfc3339
-from streams.worker_progress import HeldBack
+from streams.worker_progress import BlockedInput
 
 
-def held_back_text(held: HeldBack, now: int) -> str:
+def blocked_text(blocked: BlockedInput, now: int) -> str:
     """What can't be read, since when, and why."""
-    return (
-        f"{held.topic}-{held.partition} can't be read from offset {held.offset} on: another program's transaction has "
-        f"been open there since {format_rfc3339(held.since)}, for {(now - held.since) // SECOND:,} s"
-    )
+    where = f"{blocked.topic}-{blocked.partition} can't be read from offset {blocked.offset} on"
+    since = f"since {format_rfc3339(blocked.since)}, for {(now - blocked.since) // SECOND:,} s"
+    return f"{where}: another program's transaction has been open there {since}"
 
 
-def describe_producers(held: HeldBack) -> str:
+def describe_producers(blocked: BlockedInput) -> str:
     """How to find whose it is, and where it is explained what to do."""
     return (
-        f"kafka-transactions.sh describe-producers --topic {held.topic} --partition {held.partition} names its "
+        f"kafka-transactions.sh describe-producers --topic {blocked.topic} --partition {blocked.partition} names its "
         "producer; see docs/runbooks/open-transaction.md"
     )

@@ -18,7 +18,7 @@ from streams.worker_progress import (
     REQUEST,
     REQUEST_TYPE,
     WATERMARK,
-    HeldBack,
+    BlockedInput,
     TaskProgress,
     WatermarkRequest,
     WorkerProgress,
@@ -115,7 +115,7 @@ class ProgressReader:
         found = states(rows.watermarks, rows.requests, inputs, now)
         return WorkerProgress(tuple(found), tasks, rows.awaited(), self._groups.members(), now)
 
-    def held_back(self) -> list[HeldBack]:
+    def blocked_inputs(self) -> list[BlockedInput]:
         """Where a transaction of a writer has been open for a minute in an input topic: the lag ends before it."""
         inputs = [self._full(topics[0]) for topics in INPUTS.values()]
         before = self._ends(inputs)
@@ -128,7 +128,7 @@ class ProgressReader:
                     first[topic, partition] = reader.at(partition, stable, topic)
         after, now = self._ends(inputs) if first else {}, self._time.now()
         return [
-            HeldBack(*where, record.offset, record.arrival)
+            BlockedInput(*where, record.offset, record.arrival)
             for where, record in first.items()
             if record is not None and record.offset == after[where] and now - record.arrival >= LONG_WAIT
         ]

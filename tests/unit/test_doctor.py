@@ -26,7 +26,7 @@ from streams.settings import read_settings
 from streams.sla.instants import SECOND
 from streams.time_source import SystemTimeSource
 from streams.topics import declared
-from streams.worker_progress import HeldBack, PartitionState, TaskProgress, WorkerProgress
+from streams.worker_progress import BlockedInput, PartitionState, TaskProgress, WorkerProgress
 
 SPECS = declared("sla", 8, 1)
 ALL = {spec.name: 8 for spec in SPECS}
@@ -114,7 +114,7 @@ def test_partitions_without_a_leader_are_named_and_nothing_waits_for_them(monkey
 
 def test_input_behind_an_open_transaction_fails_with_how_to_find_its_producer() -> None:
     assert statuses(transaction_findings([], 0)) == [("ok", "transactions")]
-    (found,) = transaction_findings([HeldBack("sla.incident-events", 3, 7, 10 * SECOND)], 100 * SECOND)
+    (found,) = transaction_findings([BlockedInput("sla.incident-events", 3, 7, 10 * SECOND)], 100 * SECOND)
     assert (found.status, found.what) == (
         "fail",
         "sla.incident-events-3 can't be read from offset 7 on: another program's transaction has been open there since "

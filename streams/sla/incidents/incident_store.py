@@ -9,10 +9,9 @@ from streams.sla.arrival import TimeLimits, check_time, own_arrival
 from streams.sla.contracts import Contract
 from streams.sla.decisions import Duplicate, Rejected
 from streams.sla.erasure import Erasure
-from streams.sla.incidents import contract_facts, contract_retention
+from streams.sla.incidents import contract_facts, contract_retention, episodes
 from streams.sla.incidents.causes import Cause
 from streams.sla.incidents.contract_facts import Erased
-from streams.sla.incidents.episodes import ContradictoryTimes
 from streams.sla.incidents.fold import Fact
 from streams.sla.incidents.lru_cache import UNLIMITED, NoSteps, StepReader
 from streams.sla.incidents.present_state import size_of, state_of
@@ -292,7 +291,7 @@ class IncidentStore:
             return None
         return state_of(self._state.folded(stored), stored.steps)
 
-    def contradictory_times(self, incident_id: str) -> ContradictoryTimes | None:
+    def contradictory_times(self, incident_id: str) -> episodes.ContradictoryTimes | None:
         """The times of an incident that has a state, where its end is said to be before its beginning or opening."""
         stored = self._state.cache.get(incident_id)
         return None if stored is None else self._state.folded(stored).live.episodes[-1].contradictory
