@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
@@ -51,15 +52,21 @@ def pauses_from(start: int, gaps: list[tuple[int, int]]) -> list[tuple[int, int]
 
 def is_open(hours: BusinessHours, instant: int) -> bool:
     """Whether the minute that begins here lies in the opening hours of its day."""
-    local = to_datetime(instant).astimezone(ZoneInfo(hours.zone))
-    span = hours.hours[local.weekday()]
-    if span is None or (hours.holidays is not None and calendar._holidays(hours.holidays).get(local.date())):
-        return False
-    bounds = []
-    for minutes in span:
-        midnight = datetime(local.year, local.month, local.day) + timedelta(minutes=minutes)
-        bounds.append(midnight.replace(tzinfo=ZoneInfo(hours.zone)).astimezone(UTC))
-    return bounds[0] <= to_datetime(instant) < bounds[1]
+    bounds = opening(hours, to_datetime(instant).astimezone(ZoneInfo(hours.zone)).date())
+    return bounds is not None and bounds[0] <= instant < bounds[1]
+
+
+@lru_cache(maxsize=64)  # of the days that a test steps through
+def opening(hours: BusinessHours, day: date) -> tuple[int, int] | None:
+    """The opening hours of a day."""
+    span = hours.hours[day.weekday()]
+    if span is None or (hours.holidays is not None and calendar._holidays(hours.holidays).get(day)):
+        return None
+    midnight = datetime(day.year, day.month, day.day)
+    begin, end = (
+        to_micros((midnight + timedelta(minutes=minutes)).replace(tzinfo=ZoneInfo(hours.zone))) for minutes in span
+    )
+    return begin, end
 
 
 def slow_deadline(hours: BusinessHours | None, start: int, minutes: int, pauses: list[tuple[int, int]]) -> int:
