@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ NAMES = {
 }
 
 
+@cache  # some tests take thousands
+def _golden(name: str) -> str:
+    return (_GOLDEN / f"{NAMES[name]}.json").read_text(encoding="utf-8")
+
+
 def event(name: str, incident: str = "inc-1", id_: str | None = None, **data: Any) -> dict[str, Any]:
     """The JSON form of one; `backfill` is what its name says."""
-    found: dict[str, Any] = json.loads((_GOLDEN / f"{NAMES[name]}.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(_golden(name))
     found.pop("backfill", None)
     if data.pop("backfill", False):
         found["backfill"] = True
