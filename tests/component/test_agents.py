@@ -57,15 +57,17 @@ def incident_in(cluster: Cluster, partition: int) -> str:
 
 
 def restless(cluster: Cluster, seed: int, maximum: int) -> None:
-    """After every k records or timers, k random, one processor is rebuilt: the one at work, or any."""
+    """After every k records or timers, k random, one processor is rebuilt: the one at work, or any. The pauses grow
+    slowly: with thousands of timers, and as many rows to restore, the same pace would take minutes."""
     random = Random(seed)
-    left = [random.randint(1, maximum)]
+    left, rebuilt = [random.randint(1, maximum)], [0]
     tasks = list(cluster.tasks.values())
 
     def before(task: StreamTask) -> None:
         left[0] -= 1
         if left[0] <= 0:
-            left[0] = random.randint(1, maximum)
+            rebuilt[0] += 1
+            left[0] = random.randint(1, maximum + rebuilt[0] // 20)
             cluster.rebuild(random.choice([task, task, *tasks]))
 
     cluster.before_each = before
