@@ -161,9 +161,10 @@ def _in_utc(text: str, zone: ZoneInfo) -> str:
 
 
 def entered_time(micros: int, zone: ZoneInfo) -> str:
-    """An instant as a form shows it to be changed: a local time, with its offset where the clock shows it twice."""
-    local = to_datetime(micros).astimezone(zone).replace(microsecond=0)
-    return local.isoformat() if clock_change(local) else local.replace(tzinfo=None).isoformat()
+    """An instant as a form shows it to be changed: a local time of whole seconds, as browsers have a field for, else
+    with its offset, so that it stays as it is where only another field is changed."""
+    local = to_datetime(micros).astimezone(zone)
+    return local.isoformat() if local.microsecond or clock_change(local) else local.replace(tzinfo=None).isoformat()
 
 
 def _moment(text: str) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from zoneinfo import ZoneInfo
 
 import pytest
 from acting import ActingBoard, hidden, offered, signed_in
@@ -10,7 +11,9 @@ from board_history import MARKUP, TENANTS
 from page_client import shown
 from signed_in import browser
 
+from board.actions.form_views import entered_time
 from connect.actions.person import Role
+from streams.sla.instants import HOUR, parse_rfc3339
 
 HTMX = {"HX-Request": "true"}
 NEW = {
@@ -112,6 +115,15 @@ def test_a_local_time_that_a_change_of_clocks_repeats_or_skips_is_written_with_i
     data = board.publisher.events[0]["data"]
     assert isinstance(data, dict)
     assert data["start"] == start
+
+
+def test_a_form_shows_a_time_that_a_field_for_local_times_cannot_have_with_its_offset() -> None:
+    """It would be another instant, or be refused, when the form is sent back unchanged."""
+    berlin = ZoneInfo("Europe/Berlin")
+    second = parse_rfc3339("2026-10-25T01:30:00Z")
+    assert entered_time(second, berlin) == "2026-10-25T02:30:00+01:00"
+    assert entered_time(second + HOUR, berlin) == "2026-10-25T03:30:00"
+    assert entered_time(second + HOUR + 1, berlin) == "2026-10-25T03:30:00.000001+01:00"
 
 
 def test_a_window_is_changed_and_cancelled(board: ActingBoard) -> None:
