@@ -11,7 +11,12 @@ from zoneinfo import ZoneInfo
 from streams.sla.instants import LATEST, SECOND, parse_rfc3339, to_micros
 
 #: The microseconds of one unit of each format that is a number.
-_UNITS = {"epoch_seconds": SECOND, "epoch_milliseconds": SECOND // 1000}
+_UNITS = {
+    "epoch_seconds": Decimal(SECOND),
+    "epoch_milliseconds": Decimal(SECOND // 1000),
+    "epoch_microseconds": Decimal(1),
+    "epoch_nanoseconds": Decimal("0.001"),
+}
 NAMED_FORMATS = ("rfc3339", *_UNITS)
 _LONGEST = 64
 
@@ -95,6 +100,6 @@ def _since_1970(text: str, form: str) -> int:
         raise ValueError(f"no number ({form})")
     unit = _UNITS[form]
     # Compared before it is multiplied: 1e999999 overflows, and 1e300000 takes a second to become an int.
-    if number > LATEST // unit:
+    if number > LATEST / unit:
         raise ValueError(f"after the year 9999 ({form})")
     return int(number * unit) if number > 0 else 0

@@ -124,6 +124,66 @@ def test_a_priority_that_changes_with_the_tenants_is_reclassified_with_them(tmp_
         }
 
 
+@pytest.mark.parametrize(
+    ("now", "change", "component"),
+    [
+        (["Printer"], [("Web", None), (None, "Printer")], "other"),  # replaced by one that the mapping does not name
+        (["Printer"], [(None, "Printer"), ("Web", None)], "other"),
+        (["Web"], [("API", None)], "ui"),  # the one that is gone stood before it
+        (["API"], [("Web", None)], "api"),  # or behind it
+        (["Printer"], [(None, "Printer")], None),
+    ],
+)
+def test_components_that_come_and_go(
+    tmp_path: Path, now: list[str], change: list[tuple[str | None, str | None]], component: str | None
+) -> None:
+    """Their log has an item for each; it does not say in which order they stood."""
+    ids = {"Web": "1", "API": "2", "Printer": "3", None: None}
+    payload = changed([ACME])
+    payload["issue"]["fields"]["components"] = [{"id": ids[name], "name": name} for name in now]
+    payload["changelog"]["items"] = [
+        {"field": "Component", "fieldId": "components", "from": ids[old], "fromString": old}
+        | {"to": ids[new], "toString": new}
+        for old, new in change
+    ]
+    events = published(webhook(tmp_path, payload))
+    assert [each["data"] for each in events] == ([] if component is None else [{"component": component}])
+
+
+@pytest.mark.parametrize(
+    ("after", "tenants"),
+    [
+        ({"from": "[100]", "fromString": "Acme", "to": "[101]", "toString": "Beta"}, ["beta"]),
+        ({"from": "", "fromString": "", "to": "", "toString": "Ranked higher"}, None),  # another field
+        ({"from": None, "fromString": None, "to": "3", "toString": "Sprint 3"}, None),
+    ],
+)
+def test_data_center_names_a_custom_field_by_its_title_alone(
+    tmp_path: Path, after: Json, tenants: list[str] | None
+) -> None:
+    payload = changed([BETA], {"field": "Customers", "fieldtype": "custom", **after})
+    found = published(webhook(tmp_path, payload))
+    changes = [each["data"] for each in found if each["type"] == "incident.reclassified"]
+    assert changes == ([] if tenants is None else [{"scope": "tenants", "tenant_ids": tenants}])
+
+
+def test_a_status_that_leaving_will_not_be_noticed_is_told(tmp_path: Path) -> None:
+    """It is done by its category, and neither its name nor a resolution that is cleared will tell that it was left."""
+
+    def moved(before: str, after: str, category: str, resolution: str | None) -> list[tuple[str | None, str | None]]:
+        payload = changed([ACME], {"field": "status", "fromString": before, "toString": after})
+        payload["issue"]["fields"]["status"] = {"name": after, "statusCategory": {"key": category}}
+        payload["issue"]["fields"]["resolution"] = resolution and {"name": resolution}
+        return [each[2:] for each in webhook(tmp_path, payload).ignored if each.unapplied is not None]
+
+    told = [("unnamed_status", "jira-17334")]
+    assert moved("Open", "Erledigt", "done", None) == told
+    assert moved("Open", "Erledigt", "done", "Fixed") == []
+    assert moved("Open", "Done", "done", None) == []
+    assert moved("Erledigt", "Open", "new", "Fixed") == told
+    assert moved("Done", "Open", "new", "Fixed") == moved("Erledigt", "Open", "new", None) == []
+
+
 def test_organizations_are_values_of_the_issue_too(tmp_path: Path) -> None:
     payload = changed([ACME])
     payload["issue"]["fields"]["customfield_10002"] = [{"id": "7", "name": "Acme"}, {"id": "8", "name": "Tokyo, Inc."}]

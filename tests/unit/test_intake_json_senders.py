@@ -163,6 +163,49 @@ def test_grafana_takes_back_a_false_resolution() -> None:
         assert list(intervals.values()) == [[["api", CHECKOUT, "2026-10-12T09:00:00Z", "2026-10-12T12:00:00Z"]]]
 
 
+def issue(action: str, at: str, labels: list[str], label: str | None = None, closed: str | None = None) -> list[Line]:
+    """What a webhook of an issue of GitHub becomes."""
+    payload = recorded("github", "3-labeled") | {"action": action, "label": label and {"name": label}}
+    payload["issue"] |= {"labels": [{"name": each} for each in labels], "updated_at": f"2026-10-12T{at}:00Z"}
+    payload["issue"] |= {"state": "closed" if closed else "open", "closed_at": closed and f"2026-10-12T{closed}:00Z"}
+    return published(translate.webhook(SOURCES["github"], json.dumps(payload).encode()))
+
+
+def test_an_issue_that_gets_its_label_again_counts_again() -> None:
+    story = [
+        issue("labeled", "10:00", ["incident", "outage"], "incident"),
+        issue("unlabeled", "11:00", ["outage"], "incident"),
+        issue("labeled", "12:00", ["outage", "incident"], "incident"),
+        issue("closed", "13:00", ["outage", "incident"], closed="13:00"),
+    ]
+    for order in (story, story[::-1], [*story, *story]):
+        (intervals,) = outcome(flat(order))[0].values()
+        assert [each[2:] for each in intervals] == [
+            ["2026-10-12T09:51:03Z", "2026-10-12T11:00:00Z"],
+            ["2026-10-12T12:00:00Z", "2026-10-12T13:00:00Z"],
+        ]
+
+
+def test_an_issue_that_gets_its_label_once_it_is_closed_has_ended_when_it_was_closed() -> None:
+    story = [
+        issue("closed", "10:00", [], closed="10:00"),
+        issue("labeled", "11:00", ["incident"], "incident", closed="10:00"),
+        issue("labeled", "11:01", ["incident", "outage"], "outage", closed="10:00"),
+    ]
+    for order in (story, story[::-1]):
+        (intervals,) = outcome(flat(order))[0].values()
+        assert [each[3] for each in intervals] == ["2026-10-12T10:00:00Z"]
+
+
+def test_an_issue_that_moves_elsewhere_ends() -> None:
+    lines = [
+        *issue("labeled", "10:00", ["incident"], "incident"),
+        *issue("transferred", "11:00", ["incident"]),
+    ]
+    (intervals,) = outcome(lines)[0].values()
+    assert intervals[-1][3] == "2026-10-12T11:00:00Z"
+
+
 def test_secrets_that_a_monitor_sends_along_are_not_kept() -> None:
     kept = format_of(SOURCES["uptime-kuma"]).without_secrets(json.dumps(recorded("uptime-kuma", "1-down")).encode())
     assert b"an-invented-password" not in kept

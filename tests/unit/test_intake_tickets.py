@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from intake_samples import published, simulated
+from intake_samples import decided, published, simulated
 
 from connect.contract_import.file import read_rows
 from connect.intake import translate
@@ -114,10 +114,26 @@ def test_a_ticket_that_is_ignored_first_and_an_incident_twice() -> None:
     assert outages(ZENDESK, story) == [("09:00", "09:30"), ("11:00", None)]
 
 
+def test_a_ticket_that_is_an_incident_again_while_it_is_solved_is_reopened_as_what_it_is_then() -> None:
+    """Its tags have changed while the mapping ignored it."""
+    story = [
+        recorded("zendesk-created"),
+        retyped_at("09:00", "INCIDENT", "TASK"),
+        retyped_at("10:00", "TASK", "INCIDENT", status="SOLVED", tags=["ui"]),
+        retyped_at("11:00", "INCIDENT", "INCIDENT", status="OPEN", tags=["ui"])
+        | {"type": "zen:event-type:ticket.status_changed", "event": {"previous": "SOLVED", "current": "OPEN"}},
+    ]
+    for order in (story, story[::-1]):
+        lines = [json.dumps(each) for body in order for each in published(decided(ZENDESK, body))]
+        outputs = [json.loads(line) for line in simulated(lines)]
+        last = [each["data"]["intervals"] for each in outputs if each["type"] == "impact.changed"][-1]
+        assert [(each["component"], each["start"][11:16]) for each in last] == [("api", "08:00"), ("ui", "11:00")]
+
+
 @pytest.mark.parametrize(
     ("detail", "expected"),
     [
-        ({"status": "SOLVED"}, ["incident.opened", "incident.resolved"]),
+        ({"status": "SOLVED"}, ["incident.opened", "incident.reclassified", "incident.resolved"]),
         ({"status": "PENDING"}, ["incident.opened", "incident.reopened", "incident.reclassified", "incident.waiting"]),
         (
             {"status": "SOLVED", "updated_at": "2026-04-10T09:05:00Z"},

@@ -16,7 +16,8 @@ from connect.intake.formats import tickets
 from connect.intake.formats.jira_changes import field_name, fields_before
 from connect.intake.formats.source_format import AuthenticationError, Credentials, Receipt, SourceFormat
 from connect.intake.formats.tickets import Ticket
-from connect.intake.mapping.classification import IgnoredByRule, ignored_by_rule
+from connect.intake.mapping.classification import IgnoredByRule, classify, ignored_by_rule
+from connect.intake.mapping.matching import quoted
 from connect.intake.mapping.paths import quote_path
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
@@ -133,6 +134,25 @@ def _updated(
         found += tickets.status_changed(ticket, "resolved", _present_state(payload, source), source)
     relevant = [each for each in found if not isinstance(each, IgnoredItem)]
     yield from relevant or found[:1] or [IgnoredItem("", "the change means nothing to an incident")]
+    if status and not isinstance(ignored, IgnoredByRule) and not cleared:
+        yield from _unnamed_status(payload, ticket, status, source)
+
+
+def _unnamed_status(
+    payload: dict[str, Any], ticket: Ticket, changes: list[dict[str, Any]], source: Source
+) -> Iterator[IgnoredItem]:
+    """Tells of a status that means done by its category alone, where leaving it can't be noticed: only its name tells
+    that, or a resolution that is cleared."""
+    before, after = changes[0].get("fromString"), changes[-1].get("toString")
+    has_resolution = bool(payload["issue"]["fields"].get("resolution"))
+    resolves = _state(payload, changes[-1], source) == "resolved"
+    if resolves and not has_resolution and source.states.of(after) != "resolved":
+        why = f"status {quoted(str(after))} resolves the incident by its category, and leaving it will not reopen it"
+        yield IgnoredItem("", f"{why}: name it in states.resolved", "unnamed_status", ticket.subject)
+    elif not resolves and has_resolution and source.states.of(before) == "open":
+        why = f"the issue left status {quoted(str(before))} and still has a resolution, which reopens nothing"
+        remedy = "name that status in states.resolved if it means resolved"
+        yield IgnoredItem("", f"{why}: {remedy}", "unnamed_status", ticket.subject)
 
 
 def _fields_changed(
@@ -141,11 +161,15 @@ def _fields_changed(
     issue, state = payload["issue"], _present_state(payload, source)
     before = fields_before(issue["fields"], items, source.paths())
     if before.unknown:
-        names = {field_name(item) for item in items}
+        names = before.unknown | {field_name(item) for item in items}
         yield from tickets.fields_set(ticket, payload, lambda path: len(path) > 2 and path[2] in names, source, state)
-    else:
-        view = {**payload, "issue": {**issue, "fields": before.fields}}
-        yield from tickets.fields_changed(ticket, view, payload, source, state)
+        return
+    view = {**payload, "issue": {**issue, "fields": before.fields}}
+    if classify(source, view, ticket.title) == classify(source, payload, ticket.title):
+        # A component that is gone may have stood before those that are left: a change that is none has no effect.
+        before = fields_before(issue["fields"], items, source.paths(), gone_first=True)
+        view["issue"] = {**issue, "fields": before.fields}
+    yield from tickets.fields_changed(ticket, view, payload, source, state)
 
 
 def _has_texts(item: dict[str, Any]) -> bool:

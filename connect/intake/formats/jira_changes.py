@@ -36,35 +36,47 @@ def field_name(item: dict[str, Any]) -> str:
     return str(item.get("fieldId") or _NAMES.get(name, name))
 
 
-def fields_before(fields: dict[str, Any], items: Iterable[dict[str, Any]], paths: Iterable[FieldPath]) -> Before:
-    """Undo the changes of a log. `paths` are those that the mapping reads."""
+def fields_before(
+    fields: dict[str, Any], items: Iterable[dict[str, Any]], paths: Iterable[FieldPath], *, gone_first: bool = False
+) -> Before:
+    """Undo the changes of a log. `paths` are those that the mapping reads. Where a value stood in a list from which it
+    is gone is not known of some fields: at its end, or `gone_first` at its beginning."""
     read: dict[str, set[tuple[str, ...]]] = {}
     for path in paths:
         if len(path.names) > 2 and path.names[:2] == ("issue", "fields"):
             read.setdefault(path.names[2], set()).add(path.names[3:])
+    custom = [name for name in read if name.startswith("customfield_")]
     found, unknown = dict(fields), set()
     for item in items:
+        if item.get("fieldtype") == "custom" and not item.get("fieldId"):
+            # Data Center names a custom field by its title alone, which the issue does not have.
+            unknown.update(name for name in custom if _may_be(found.get(name), item))
+            continue
         name = field_name(item)
-        value, known = _value_before(name, found.get(name), item, read.get(name, set()))
+        value, known = _value_before(name, found.get(name), item, read.get(name, set()), gone_first)
         found[name] = value
         if not known and name in read:
             unknown.add(name)
     return Before(found, frozenset(unknown))
 
 
-def _value_before(name: str, now: object, item: dict[str, Any], read: set[tuple[str, ...]]) -> tuple[object, bool]:
+def _value_before(
+    name: str, now: object, item: dict[str, Any], read: set[tuple[str, ...]], gone_first: bool
+) -> tuple[object, bool]:
     """A field's value before a change, and whether it is known as far as it is read."""
     old, old_ids = item.get("fromString"), item.get("from")
     if name == "labels":
         return str(old or "").split(), True
-    if not old and not old_ids:
-        return ([] if isinstance(now, list) else None), True
     plain = read <= {(leaf,) for leaf in _TEXTS_OF_A_VALUE}
+    one_by_one = isinstance(now, list) and name in _ONE_BY_ONE
+    if not old and not old_ids and not one_by_one:
+        return ([] if isinstance(now, list) else None), True
     if isinstance(now, list) and len(now) > _MAX_VALUES:
         return now, False
-    if isinstance(now, list) and name in _ONE_BY_ONE:
-        gone = [each for each in now if not _is(each, item.get("to"), item.get("toString"))]
-        return [*gone, _value(old_ids, old)], plain
+    if isinstance(now, list) and one_by_one:
+        others = [each for each in now if not _is(each, item.get("to"), item.get("toString"))]
+        gone = [_value(old_ids, old)] if old or old_ids else []
+        return (gone + others if gone_first else others + gone), plain or not gone
     if isinstance(now, list) or (now is None and str(old_ids).startswith("[")):
         values = _listed(now if isinstance(now, list) else [], str(old or ""), old_ids)
         return (now, False) if values is None else (values, plain)
@@ -99,6 +111,14 @@ def _listed(now: Sequence[object], old: str, old_ids: str | None) -> list[object
         return None
     text = old[start.end() : end.start()]
     return [by_id.get(each, _value(each, text)) for each in ids]
+
+
+def _may_be(now: object, item: dict[str, Any]) -> bool:
+    """Whether a field that has a value now may be the one that an item of the log has changed."""
+    after = f"{item.get('to') or ''} {item.get('toString') or ''}"
+    if now in (None, "", []):
+        return not after.strip()
+    return any(text in after for each in (now if isinstance(now, list) else [now]) for text in _texts(each))
 
 
 def _value(identity: object, text: object) -> dict[str, object]:

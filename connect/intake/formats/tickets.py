@@ -154,7 +154,8 @@ def _counted_from_now_on(ticket: Ticket, found: Classified, source: Source, stat
     yield EventItem("", event("incident.opened", name, source.source, ticket.subject, ticket.time, data))
     if state != "resolved":
         yield _fact(ticket, "incident.reopened", source, {})
-        yield _fact(ticket, "incident.reclassified", source, classification_fields(found))
+    # Of a ticket that is solved too: a later reopening goes on with what the ticket is now.
+    yield _fact(ticket, "incident.reclassified", source, classification_fields(found))
     if state != "open":
         yield from status_changed(ticket, "open", state, source)
 
