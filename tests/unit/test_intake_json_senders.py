@@ -163,6 +163,40 @@ def test_grafana_takes_back_a_false_resolution() -> None:
         assert list(intervals.values()) == [[["api", CHECKOUT, "2026-10-12T09:00:00Z", "2026-10-12T12:00:00Z"]]]
 
 
+WAITS = {
+    "servicenow": (("updated_at", "2026-10-12 14:00:00"), ("mod_count", "9"), ("impact", "2"), ("state", "3")),
+    "zammad": (
+        ("ticket.updated_at", "2026-10-12T14:00:00Z"),
+        ("ticket.priority", {"name": "2 normal"}),
+        ("ticket.state", "pending reminder"),
+        ("article", {}),
+    ),
+    "freshdesk": (
+        ("freshdesk_webhook.ticket_priority", "High"),
+        ("freshdesk_webhook.ticket_status", "Waiting on Third Party"),
+    ),
+}
+
+
+@pytest.mark.parametrize("sender", sorted(WAITS))
+def test_a_ticket_that_waits_once_it_was_resolved_is_open_again_as_what_it_is_then(sender: str) -> None:
+    payload = json.loads(requests(sender)[-1].read_text(encoding="utf-8"))
+    for path, value in WAITS[sender]:
+        payload = replaced(payload, tuple(path.split(".")), value)
+    at = parse_rfc3339("2026-10-12T14:00:00Z")
+    waits = published(translate.webhook(SOURCES[sender], json.dumps(payload).encode(), at))
+    for order in ([*events_of(sender), waits], [waits, *events_of(sender)]):
+        (intervals,) = outcome(flat(order))[0].values()
+        assert intervals[-1] == ["api", "material_aspect", "2026-10-12T14:00:00Z", None]
+
+
+def test_a_ticket_of_freshdesk_that_is_created_as_closed_is_resolved() -> None:
+    payload = recorded("freshdesk", "1-created")
+    payload["freshdesk_webhook"]["ticket_status"] = "Closed"
+    found = published(translate.webhook(SOURCES["freshdesk"], json.dumps(payload).encode(), 1_791_800_000_000_000))
+    assert [each["type"] for each in found] == ["incident.opened", "incident.resolved"]
+
+
 def issue(action: str, at: str, labels: list[str], label: str | None = None, closed: str | None = None) -> list[Line]:
     """What a webhook of an issue of GitHub becomes."""
     payload = recorded("github", "3-labeled") | {"action": action, "label": label and {"name": label}}
