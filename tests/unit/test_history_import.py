@@ -98,6 +98,15 @@ def test_the_examples_import_their_systems(file: str, mapping: str, subject: str
     assert all(not isinstance(prepare(1, json.dumps(each), backfill=True), BadLine) for each in events)
 
 
+def test_a_ticket_of_zammad_that_was_closed_again_ends_at_its_last_close(tmp_path: Path) -> None:
+    """`close_at` is when it was closed first."""
+    tickets = json.loads((DATA / "zammad.json").read_text(encoding="utf-8"))[:1]
+    tickets[0]["last_close_at"] = "2026-04-10T12:00:00.000Z"
+    (file := tmp_path / "tickets.json").write_text(json.dumps(tickets), encoding="utf-8")
+    _, events = rows_of(file, EXAMPLES / "zammad.yaml")
+    assert [each["time"] for each in events if each["type"] == "incident.resolved"] == ["2026-04-10T12:00:00Z"]
+
+
 def test_comments_answer_the_incident_in_the_simulation() -> None:
     _, events = rows_of(DATA / "zendesk.json", EXAMPLES / "zendesk.yaml")
     ours = [each for each in events if each["subject"] == "zendesk-4711"]

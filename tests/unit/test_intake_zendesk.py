@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from itertools import pairwise, permutations
+from pathlib import Path
 
 import pytest
 from intake_samples import SOURCES, ZENDESK, Json, decided, published, recorded, said, simulated
@@ -12,6 +13,7 @@ from intake_samples import SOURCES, ZENDESK, Json, decided, published, recorded,
 from connect.intake import translate
 from connect.intake.formats import zendesk
 from connect.intake.formats.source_format import Receipt
+from connect.intake.mapping_file import load_mapping
 from connect.intake.sortable_ids import sortable
 from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import parse_rfc3339
@@ -77,6 +79,36 @@ def test_a_status_pauses_ends_and_reopens(previous: object, current: object, typ
     found = decided(ZENDESK, payload)
     assert [each.event_type.partition(".")[2] for each in found.events] == types
     assert not found.rejected
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("requester_changed", "requester_id"),
+        ("submitter_changed", "submitter_id"),
+        ("agent_assignment_changed", "assignee_id"),
+        ("external_id_changed", "external_id"),
+        ("custom_status_changed", "custom_status"),
+        ("subject_changed", "subject"),
+        ("description_changed", "description"),
+    ],
+)
+def test_whatever_field_the_mapping_reads_its_change_reclassifies(kind: str, field: str, tmp_path: Path) -> None:
+    file = tmp_path / "intake.yaml"
+    file.write_text(
+        "version: 1\nsources:\n  zendesk:\n    format: zendesk\n    secrets: [{env: TOKEN}]\n"
+        "    component: [{value: api}]\n    impact: [{value: cosmetic}]\n"
+        f"    tenants: [{{from: detail.{field}, values: {{old: acme, new: tokyo-trading}}}}]\n",
+        encoding="utf-8",
+    )
+    payload = recorded("zendesk-priority") | {"type": f"zen:event-type:ticket.{kind}"}
+    payload["event"] = {"previous": "old", "current": "new"}
+    payload["detail"][field] = "new"
+    (event,) = published(decided(load_mapping(file)["zendesk"], payload))
+    assert (event["type"], event["data"]) == (
+        "incident.reclassified",
+        {"scope": "tenants", "tenant_ids": ["tokyo-trading"]},
+    )
 
 
 def test_a_ticket_without_priority_opens_with_its_first_at_its_own_creation() -> None:

@@ -35,6 +35,13 @@ _FIELDS = {
     "group_assignment_changed": "group_id",
     "brand_changed": "brand_id",
     "form_changed": "form_id",
+    "requester_changed": "requester_id",
+    "submitter_changed": "submitter_id",
+    "agent_assignment_changed": "assignee_id",
+    "external_id_changed": "external_id",
+    "custom_status_changed": "custom_status",
+    "subject_changed": "subject",
+    "description_changed": "description",
 }
 
 
