@@ -259,8 +259,12 @@ def test_a_state_that_nothing_names_is_rejected(tmp_path: Path) -> None:
         ("{from: at, format: epoch_seconds}", "1791788400.5", "2026-10-12T07:00:00.5Z"),
         ("{from: at, format: epoch_milliseconds}", 1791788400250, "2026-10-12T07:00:00.25Z"),
         ("{from: at, format: epoch_microseconds}", 1791788400250001, "2026-10-12T07:00:00.250001Z"),
-        ("{from: at, format: [epoch_milliseconds, epoch_nanoseconds]}", 1791788400250001999, "2026-10-12T07:00:00.250001Z"),
         ("{from: at, format: [epoch_milliseconds, epoch_nanoseconds]}", 1791788400250, "2026-10-12T07:00:00.25Z"),
+        (
+            "{from: at, format: [epoch_milliseconds, epoch_nanoseconds]}",
+            1791788400250001999,
+            "2026-10-12T07:00:00.250001Z",
+        ),
         ("{from: at, format: '%d.%m.%Y %H:%M', zone: Europe/Berlin}", "12.10.2026 09:00", "2026-10-12T07:00:00Z"),
         ("{from: at, format: '%Y-%m-%dT%H:%M:%S%z'}", "2026-10-12T09:00:00+0200", "2026-10-12T07:00:00Z"),
         ("{from: at, format: [rfc3339, epoch_seconds]}", 1791788400, "2026-10-12T07:00:00Z"),

@@ -46,7 +46,8 @@ def fields_before(
         if len(path.names) > 2 and path.names[:2] == ("issue", "fields"):
             read.setdefault(path.names[2], set()).add(path.names[3:])
     custom = [name for name in read if name.startswith("customfield_")]
-    found, unknown = dict(fields), set()
+    found = dict(fields)
+    unknown: set[str] = set()
     for item in items:
         if item.get("fieldtype") == "custom" and not item.get("fieldId"):
             # Data Center names a custom field by its title alone, which the issue does not have.
