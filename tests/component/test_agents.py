@@ -353,6 +353,23 @@ def test_maintenance_reaches_the_other_ledger_partitions_once() -> None:
     assert len(copies) == 3
 
 
+@pytest.mark.parametrize("contract_first", [True, False])
+def test_r1_a_maintenance_that_is_named_like_a_tenant_replaces_nothing_of_it(*, contract_first: bool) -> None:
+    """Rows have the identity of their event: the one that arrives second would take the place of the first."""
+    terms = contract("2026-02-20T00:00:00Z") | {"id": "1", "source": "/operations"}
+    window = maintenance("2026-02-20T00:00:00Z", "1 09:00", "1 12:00", of="acme") | {"id": "1", "source": "/operations"}
+    lines = [terms, window] if contract_first else [window, terms]
+    cluster = Cluster(policies())
+    for line in lines:
+        cluster.publish(line, parse_rfc3339("2026-02-20T00:00:00Z"))
+    assert cluster.codes() == ["conflict"]
+    simulated = list(simulate(texts(lines), policies()))
+    assert [output["data"]["code"] for output in simulated] == ["conflict"]  # type: ignore[index]
+    cluster.rebuild_all()
+    cluster.pass_time(parse_rfc3339("2026-03-05T00:00:00Z"))
+    assert cluster.outcome().kinds["credit.statement"] == (1 if contract_first else 0)
+
+
 def test_no_final_before_every_partition_has_passed_its_instant() -> None:
     cluster = Cluster(policies(), mark_every=MINUTE)
     cluster.publish(contract("2026-02-20T00:00:00Z"), parse_rfc3339("2026-02-20T00:00:00Z"))

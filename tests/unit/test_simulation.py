@@ -8,6 +8,7 @@ import pytest
 from story import (
     Line,
     annulled,
+    claimed,
     contract,
     linked,
     maintenance,
@@ -60,6 +61,11 @@ def test_r30_until_reads_nothing_later_and_everything_due_by_it_acts() -> None:
         "classified P1 outage counts",
         "breached response 1 12:00",
     ]
+
+
+def test_r30_it_ends_where_time_does() -> None:
+    claim = claimed("9999-12-31T12:00:00Z", "9999-12")
+    assert run(claim, until="9999-12-31T23:59:59.999999Z") == []  # no month follows in which to evict
 
 
 def test_r30_without_until_the_clock_ends_at_the_last_arrival() -> None:

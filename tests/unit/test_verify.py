@@ -301,6 +301,22 @@ def test_r23_a_cancelled_window_and_a_claim_change_nothing_that_is_verified(veri
     assert verify.run(statements(*story), story).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "taken",
+    [
+        claimed("2026-03-02T00:00:00Z", "2026-03"),
+        maintenance("2026-03-02T00:00:00Z", "2026-03-21T00:00:00Z", "2026-03-21T01:00:00Z", of="acme"),
+    ],
+    ids=["claim", "maintenance"],
+)
+def test_r1_a_contract_that_has_the_identity_of_another_input_does_not_count(taken: Line, verify: Verify) -> None:
+    first = taken | {"id": "2", "source": "/operations"}
+    contradicting = contract("2026-03-03T00:00:00Z", charge=1) | {"id": "2", "source": "/operations"}
+    events = [STORY[0], first, contradicting, *STORY[2:]]
+    assert [o["data"]["code"] for o in run(*events) if o["type"] == "sla.rejected"] == ["conflict"]
+    assert verify.term(statements(*events), events) is None
+
+
 def test_wrong_use_ends_with_2(verify: Verify, tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["verify", str(tmp_path / "absent")]).exit_code == 2
     none = verify.run([opened("10:00", id="1")])

@@ -86,7 +86,8 @@ class Ledger:
         how many accepted events of its subject are yet to be applied. When it is applied it may still be rejected: a
         claim, or where its months are evicted by then."""
         maintenance = isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled)
-        known = self._maintenance.identity(event) if maintenance else self._identity(event)
+        # A maintenance may be named like a tenant. Both are facts of one subject, and their rows have their identity.
+        known = self._maintenance.identity(event) or self._identity(event)
         if known is not None:
             return repeated(event, known)
         rejection = check_time(event, arrival, self._time_limits) or self._check_retention(event)

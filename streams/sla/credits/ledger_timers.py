@@ -197,7 +197,9 @@ class LedgerTimers:
     def _schedule_eviction(self) -> None:
         """The limit of retention moves once a month, when no backfill is being loaded."""
         if self.clock:
-            self._timers.set(EVICTION, None, self.retention.next_due(self.clock))
+            due = self.retention.next_due(self.clock)
+            # After the last month there is none that begins.
+            self._timers.set(EVICTION, None, due if due >= self.clock else None)
 
     # -- quarantine ----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from streams.sla.credits.erase_tenant import erase
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.intervals import Interval, intersect, union
 from streams.sla.credits.maintenance import Maintenance
+from streams.sla.credits.month_close import MonthClose
 from streams.sla.credits.statement import MonthResult, Period, compute_month, counts
 from streams.sla.erasure import Erasures
 from streams.sla.impact import ImpactCopy
@@ -50,16 +51,16 @@ class Recomputation:
         """Add one checked contract or maintenance event; False when it is rejected, repeated or has no effect on a
         month (R1, R5). `accepted_before` says that a release with fewer checks accepted it."""
         event = self.erasures.event(event)
+        if self._is_known(event):
+            return False
         if isinstance(event.payload, _MAINTENANCE):
-            if self._maintenance.identity(event) is not None:
-                return False
             if not accepted_before and self._maintenance.oversize(event) is not None:
                 return False
             if check_time(event, arrival, self._time_limits, instants=not accepted_before) is not None:
                 return False
             self._maintenance.add(event, arrival, position)
             return True
-        if not isinstance(event.payload, ev.ContractSet | ev.TenantErased):
+        if not isinstance(event.payload, ev.ContractSet | ev.TenantErased | ev.CreditClaimed):
             return False
         if check_time(event, arrival, self._time_limits, instants=not accepted_before) is not None:
             return False
@@ -71,10 +72,19 @@ class Recomputation:
         account = self._accounts.get(event.subject)
         if account is None:
             account = self._accounts[event.subject] = Account(event.subject, self._policies, self._time_limits.lateness)
+        if isinstance(event.payload, ev.CreditClaimed) and MonthClose.reject_claim(account, event) is not None:
+            return False
         if account.digest(event) is not None:
             return False
         account.add_fact(event, arrival, position)
-        return True
+        # Of a claim only its identity counts here: no contract fact may have the same (R1).
+        return not isinstance(event.payload, ev.CreditClaimed)
+
+    def _is_known(self, event: ev.Event) -> bool:
+        account = self._accounts.get(event.subject)
+        return self._maintenance.identity(event) is not None or (
+            account is not None and account.digest(event) is not None
+        )
 
     def put_impacts(self, copy: ImpactCopy) -> None:
         """Replace an incident's impact list."""
