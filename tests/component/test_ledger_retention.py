@@ -101,6 +101,19 @@ def test_r26_what_concerns_only_evicted_months_is_too_late(full: Cluster, late: 
     assert counts(cluster) == before
 
 
+def test_r26_claims_of_a_tenant_that_never_had_a_contract_are_evicted_too() -> None:
+    strays = [claimed(f"2026-{month:02}-28T00:00:00Z", f"2026-{month:02}", of="stranger") for month in range(1, 13)]
+    cluster = loaded([*strays, claimed("2027-12-28T00:00:00Z", "2027-12", of="stranger")])
+    assert len(cluster.rows(LEDGER, FACT)) == 1
+    cluster.publish(claimed("2028-03-19T00:00:00Z", "2026-02", of="stranger"), END + DAY)
+    assert cluster.codes() == ["too_late"]
+    cluster.pass_time(parse_rfc3339("2028-08-01T12:00:00Z"))
+    home = cluster.tasks[LEDGER, cluster.own("stranger")]
+    assert not cluster.rows(LEDGER, FACT)
+    assert not home.processor._ledger.timers.has_accounts
+    cluster.rebuild_all()
+
+
 def test_r24_a_contract_fact_that_ends_the_contract_for_kept_months_is_no_late_one() -> None:
     cluster = loaded([line for line in years() if line["type"] != "credit.claimed"])
     ending = contract("2028-03-19T00:00:00Z", "2027-02-01T00:00:00Z", end="2027-03-01T00:00:00Z", id="c-end")

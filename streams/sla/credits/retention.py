@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.sla.events import ContractSet, CreditClaimed, Event, MaintenanceScheduled, Rejection
-from streams.sla.instants import Month, format_rfc3339, month_bounds, month_of, months_before
+from streams.sla.instants import DAY, Month, format_rfc3339, month_bounds, month_of, months_before
 
 if TYPE_CHECKING:
     from streams.sla.credits.account import Account
@@ -102,6 +102,8 @@ class Eviction:
             account.remove_month(month)
         facts = facts_before(account, until)
         account.remove_facts(facts)
+        if not account.facts and not account.months:
+            del self._accounts[account.tenant]
         evicted.months.extend((account.tenant, month) for month in months)
         evicted.facts.extend((account.tenant, source, name) for source, name in facts)
 
@@ -121,16 +123,14 @@ def ended_months(account: Account, until: int) -> list[Month]:
 def facts_before(account: Account, until: int) -> list[tuple[str, str]]:
     """The identities (source, id) of claims of evicted months, and of contract facts that apply to no instant after
     `until`. The fact that fixes zone and currency, the first to arrive and those that raise a flag stay."""
-    if not len(account.contracts):
-        return []
-    contracts, zone = account.contracts, account.contracts.zone
+    contracts, zone = account.contracts, account.contracts.zone if len(account.contracts) else None
     earlier = [contract[:4] for contract in contracts if contract.valid_from <= until]
     found = []
     for (source, name), stored in account.facts.items():
         payload = stored.event.payload
         if isinstance(payload, CreditClaimed):
             month = Month(payload.month)
-            if month not in account.months and month_bounds(month, zone)[1] <= until:
+            if month not in account.months and _has_ended(month, zone, until):
                 found.append((source, name))
         elif isinstance(payload, ContractSet):
             superseded = earlier and (payload.valid_from, stored.event.time, name, source) < earlier[-1]
@@ -141,6 +141,11 @@ def facts_before(account: Account, until: int) -> list[tuple[str, str]]:
     return found
 
 
+def _has_ended(month: Month, zone: str | None, until: int) -> bool:
+    """Whether a month ends by an instant; without a contract, which says the zone, wherever it may be."""
+    return month_bounds(month, zone or "UTC")[1] + (0 if zone else DAY) <= until
+
+
 def reject_evicted(account: Account | None, event: Event, until: int) -> Rejection | None:
     """A contract fact, claim or maintenance that concerns only what is evicted is too late. `account` is its tenant's,
     if there is one."""
@@ -148,9 +153,11 @@ def reject_evicted(account: Account | None, event: Event, until: int) -> Rejecti
     evicted = False
     if isinstance(payload, MaintenanceScheduled):
         evicted = payload.end <= until
-    elif isinstance(payload, CreditClaimed) and account is not None and len(account.contracts):
-        month = Month(payload.month)
-        evicted = month not in account.months and month_bounds(month, account.contracts.zone)[1] <= until
+    elif isinstance(payload, CreditClaimed):
+        month, zone = Month(payload.month), None
+        if account is not None and len(account.contracts):
+            zone = account.contracts.zone
+        evicted = (account is None or month not in account.months) and _has_ended(month, zone, until)
     elif isinstance(payload, ContractSet):
         contracts = () if account is None else account.contracts
         earlier = [contract[:4] for contract in contracts if contract.valid_from <= until]
