@@ -163,6 +163,27 @@ def test_grafana_takes_back_a_false_resolution() -> None:
         assert list(intervals.values()) == [[["api", CHECKOUT, "2026-10-12T09:00:00Z", "2026-10-12T12:00:00Z"]]]
 
 
+@pytest.mark.parametrize("later", [[], ["2-up"]])
+def test_an_end_that_is_heard_of_first_does_not_end_the_next_outage(later: list[str]) -> None:
+    """As where a monitor is down when it is connected. It would wait for an opening, and count as at that (R2, R4)."""
+    up = recorded("uptime-kuma", "2-up")
+    up["heartbeat"]["time"] = "2026-10-12 08:00:00.000"
+    payloads = [up, recorded("uptime-kuma", "1-down"), *(recorded("uptime-kuma", each) for each in later)]
+    for order in permutations(payloads):
+        bodies = [json.dumps(each).encode() for each in order]
+        lines = flat(published(translate.webhook(SOURCES["uptime-kuma"], body)) for body in bodies)
+        (intervals,) = outcome(lines)[0].values()
+        end = "2026-10-12T10:51:03.101Z" if later else None
+        assert [each[2:] for each in intervals] == [["2026-10-12T09:51:03.527Z", end]]
+
+
+def test_an_end_that_the_mapping_gives_no_incident_is_an_end_alone() -> None:
+    payload = recorded("uptime-kuma", "2-up")
+    payload["monitor"]["tags"] = [{"name": "tenant", "value": "*"}]
+    found = translate.webhook(SOURCES["uptime-kuma"], json.dumps(payload).encode())
+    assert ([each.event_type for each in found.events], found.rejected) == (["incident.resolved"], [])
+
+
 WAITS = {
     "servicenow": (("updated_at", "2026-10-12 14:00:00"), ("mod_count", "9"), ("impact", "2"), ("state", "3")),
     "zammad": (

@@ -269,10 +269,27 @@ def test_the_mapping_is_explained_for_components_too() -> None:
 
 def test_a_recovery_after_the_turn_of_a_quarter_ends_what_began_before() -> None:
     recovered = published(decided(BY_COMPONENT, component(2, "2026-07-01T00:10:00Z", "major_outage", "operational")))
-    assert [each["subject"] for each in recovered] == ["status-rb5wq1dczvbm-2026q3", "status-rb5wq1dczvbm-2026q2"]
-    assert {(each["type"], each["time"]) for each in recovered} == {("incident.resolved", "2026-07-01T00:10:00Z")}
+    assert [(each["subject"][-6:], each["type"]) for each in recovered] == [
+        ("2026q3", "incident.opened"),
+        ("2026q3", "incident.resolved"),
+        ("2026q2", "incident.resolved"),
+    ]
+    assert {each["time"] for each in recovered} == {"2026-07-01T00:10:00Z"}
     later = published(decided(BY_COMPONENT, component(2, "2026-07-09T00:10:00Z", "major_outage", "operational")))
-    assert [each["subject"] for each in later] == ["status-rb5wq1dczvbm-2026q3"]
+    assert {each["subject"] for each in later} == {"status-rb5wq1dczvbm-2026q3"}
+
+
+def test_a_recovery_that_is_heard_of_first_does_not_end_the_next_outage() -> None:
+    """It would wait for an opening, and count as at that of the next outage (R2, R4)."""
+    payloads = [
+        component(1, "2026-07-01T06:00:00Z", "major_outage", "operational"),  # what began in the last quarter
+        component(2, "2026-07-01T13:00:00Z", "operational", "partial_outage"),
+    ]
+    for order in permutations(payloads):
+        events = [each for payload in order for each in published(decided(BY_COMPONENT, payload))]
+        outputs = [json.loads(line) for line in simulated(lines_of(events))]
+        intervals = [each["data"] for each in outputs if each["type"] == "impact.changed"][-1]["intervals"]
+        assert [(each["start"], each["end"]) for each in intervals] == [("2026-07-01T13:00:00Z", None)]
 
 
 def test_maintenance_of_a_component_is_no_outage() -> None:
@@ -280,7 +297,7 @@ def test_maintenance_of_a_component_is_no_outage() -> None:
     assert not started.events
     assert "no outage either" in started.ignored[0].reason
     ended = published(decided(BY_COMPONENT, component(2, "2026-04-10T08:00:00Z", "major_outage", "under_maintenance")))
-    assert [each["type"] for each in ended] == ["incident.resolved"]
+    assert [each["type"] for each in ended] == ["incident.opened", "incident.resolved"]
 
 
 def test_a_component_that_the_mapping_lacks_is_rejected() -> None:

@@ -181,6 +181,8 @@ def _fact(fact: str, message: JsonMessage) -> Iterator[ItemOutcome]:
         return
     if fact == RESOLVED:
         at = _time(message, "resolved_at", rules.resolved_at)
+        if rules.is_one_incident_for_ever():
+            yield from _opened_before(message, at)
         yield _event(message, fact, at, {"who": _who(message)})
         return
     at = _time(message, "time", rules.time)
@@ -225,6 +227,16 @@ def _opened(message: JsonMessage) -> ItemOutcome:
     ticket = None if rules.ticket is None else next(iter(texts.at(rules.ticket)), None)
     data = opened_fields(classified, rules.channel, ticket)
     return _as_event(message, "incident.opened", name, at, data)
+
+
+def _opened_before(message: JsonMessage, at: int) -> Iterator[EventItem]:
+    """The opening of an incident whose end may be the first that is heard of it. It would wait for the next opening,
+    and count as at that (R2, R4): the next outage would end as it begins."""
+    classified = _classified(message)
+    if isinstance(classified, Classified):
+        # It sorts behind the opening of an outage that begins at this instant.
+        name = f"{message.subject}-opened-{compact(at)}-{RESOLVED}"
+        yield _as_event(message, "incident.opened", name, at, opened_fields(classified, message.rules.channel))
 
 
 def _reported_at(rules: BodyRules, texts: PayloadTexts, otherwise: int) -> int:

@@ -88,7 +88,7 @@ def component_outcomes(payload: dict[str, Any], source: Source) -> Iterator[Item
         case Unmapped(reason):
             yield RejectedItem("", "invalid", f"component {it.component}: {reason}")
         case Classified() as found:
-            facts = _failed(it.at, found) if it.after in _IMPACTS else _recovered(it.at)
+            facts = _failed(it.at, found) if it.after in _IMPACTS else _recovered(it.at, found)
             for moment, kind, data in facts:
                 subject = f"{source.name}-{it.component}-{_quarter(moment)}"
                 event_id = f"{subject}-{kind}-{it.change}"
@@ -102,8 +102,11 @@ def _failed(at: int, found: Classified) -> Iterator[tuple[int, str, dict[str, ob
     yield at, "reclassified", classification_fields(found)
 
 
-def _recovered(at: int) -> Iterator[tuple[int, str, dict[str, object]]]:
+def _recovered(at: int, found: Classified) -> Iterator[tuple[int, str, dict[str, object]]]:
+    """Ends the incident. Where nothing has opened it yet, it is opened at its end: else the end would wait for the
+    opening of the next outage, and count as at that (R2, R4)."""
     data: dict[str, object] = {"who": _MONITOR}
+    yield at, "opened", opened_fields(found, "monitor")
     yield at, "resolved", data
     if _quarter(at - _REACH) != _quarter(at):
         yield at - _REACH, "resolved", data

@@ -53,6 +53,11 @@ class BodyRules:
         """Whether a time is that of receipt, so retries are not identical."""
         return any(each.path is None for each in (*self.time, *self.opened_at, *self.resolved_at))
 
+    def is_one_incident_for_ever(self) -> bool:
+        """Whether an outage has no id and no beginning of its own, so that all of them are one incident, which each
+        message of a beginning opens or reopens."""
+        return not self.opened_at and any({OPENED, REOPENED} <= set(facts_of(each)) for each in self._states())
+
     def paths(self) -> Iterator[FieldPath]:
         """Every path that is read."""
         times = (*self.time, *self.opened_at, *self.resolved_at)
@@ -74,9 +79,12 @@ class BodyRules:
 
     def facts(self) -> Iterator[str]:
         """Every fact that a state may mean."""
+        for given in self._states():
+            yield from facts_of(given)
+
+    def _states(self) -> Iterator[str]:
         for rule in self.state:
-            for given in (rule.values or {}).values() if rule.value is None else [rule.value]:
-                yield from facts_of(given)
+            yield from (rule.values or {}).values() if rule.value is None else [rule.value]
 
 
 def facts_of(state: str) -> tuple[str, ...]:
