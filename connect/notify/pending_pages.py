@@ -132,5 +132,4 @@ class PendingPages:
     def _remove_outdated(self) -> None:
         valid = {(page.head.due, page.head.seq, key) for key, page in self._pages.items() if page.pending}
         for queue in (self._alerts, self._ends):
-            queue[:] = [entry for entry in queue if entry in valid]
-            heapq.heapify(queue)
+            queue[:] = sorted(valid.intersection(queue))  # each once, however often its page was queued
