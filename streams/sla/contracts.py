@@ -159,18 +159,23 @@ class ContractHistory:
 
     def spans(self, start: int, end: int) -> list[Span]:
         """Terms in force within [start, end), without gaps in time under contract being filled."""
-        found = []
-        first = bisect_right(self._facts, start, key=lambda contract: contract.valid_from) - 1
-        for index in range(max(first, 0), len(self._facts)):
+        return [*self._spans_backwards(start, end)][::-1]
+
+    def last_span(self, start: int, end: int) -> Span | None:
+        """The last of the terms in force within [start, end), found without the others; None when there are none."""
+        return next(self._spans_backwards(start, end), None)
+
+    def _spans_backwards(self, start: int, end: int) -> Iterator[Span]:
+        following = end
+        for index in range(bisect_left(self._facts, end, key=lambda contract: contract.valid_from) - 1, -1, -1):
             contract = self._facts[index]
-            if contract.valid_from >= end:
-                break
-            following = self._facts[index + 1].valid_from if index + 1 < len(self._facts) else LATEST
             begin = max(contract.valid_from, start)
-            until = min(following, end, contract.valid_to if contract.valid_to is not None else LATEST)
+            until = min(following, contract.valid_to if contract.valid_to is not None else LATEST)
             if begin < until:
-                found.append(Span(begin, until, contract))
-        return found
+                yield Span(begin, until, contract)
+            if contract.valid_from <= start:
+                return  # of those from before the beginning only the last rules
+            following = contract.valid_from
 
     def last_instant(self) -> int:
         """The end of the last known contract."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from story import contract, run
 
 from streams.sla import contracts
 from streams.sla.contracts import Contract, ContractCopies, ContractHistory
@@ -73,3 +74,17 @@ def test_a_change_of_terms_is_found_among_many(compared: list[Contract]) -> None
     assert change is not None
     assert (change.start, change.end, change.before) == (1_000, 1_001, terms(999, 999, "c999"))
     assert len(compared) <= 20
+
+
+def test_a_fact_does_not_cost_all_others_of_its_month(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[contracts.Span] = []
+    real = contracts.Span
+
+    def counted(start: int, end: int, contract: Contract) -> contracts.Span:
+        made.append(real(start, end, contract))
+        return made[-1]
+
+    monkeypatch.setattr(contracts, "Span", counted)
+    hours = [f"2026-03-{1 + hour // 24:02}T{hour % 24:02}:00:00Z" for hour in range(300)]
+    run(*(contract(at, id=at) for at in hours))
+    assert len(made) < 10 * len(hours)

@@ -55,12 +55,19 @@ _INITIAL = StatementState()
 
 
 class MonthTerms(NamedTuple):
-    """The terms of one tenant-month, according to the contract facts known so far. `spans` is empty where later facts
-    have removed all time under contract of a month that has a statement."""
+    """The terms of one tenant-month, according to the contract facts known so far. `last` is the last of its `spans`;
+    there is none where later facts have removed all time under contract of a month that has a statement. The others
+    are looked for only when the month is computed, so that thousands of facts within a month do not each cost all."""
 
     period: Period
-    spans: list[Span]
+    last: Span | None
     policy: Policy
+    contracts: ContractHistory
+
+    @property
+    def spans(self) -> list[Span]:
+        """The terms in force within the month."""
+        return self.contracts.spans(self.period.start, self.period.end) if self.last is not None else []
 
     @property
     def final_at(self) -> int:
@@ -172,13 +179,13 @@ class Account:
             return None
         zone = self.contracts.zone
         start, end = month_bounds(month, zone)
-        spans = self.contracts.spans(start, end)
-        if not spans or end < self.contracts.first.time - self.lateness:
+        last = self.contracts.last_span(start, end)
+        if last is None or end < self.contracts.first.time - self.lateness:
             return None
         if end <= self.retention.until and month not in self.months:
             return None
-        plan = spans[-1].contract.plan
-        return MonthTerms(Period(start, end, zone), spans, self._policy(plan, spans[-1].end - 1))
+        policy = self._policy(last.contract.plan, last.end - 1)
+        return MonthTerms(Period(start, end, zone), last, policy, self.contracts)
 
     def settled_terms(self, month: Month) -> MonthTerms:
         """Terms of a month that has a statement. Later contract facts may have removed all its time under
@@ -190,7 +197,7 @@ class Account:
             return terms
         start, end = month_bounds(month, self.contracts.zone)
         plan = self.contracts.first.plan
-        return MonthTerms(Period(start, end, self.contracts.zone), [], self._policy(plan, end - 1))
+        return MonthTerms(Period(start, end, self.contracts.zone), None, self._policy(plan, end - 1), self.contracts)
 
     def _policy(self, plan: str, instant: int) -> Policy:
         return self.policies.at(plan if self.policies.knows(plan) else None, instant)
@@ -247,6 +254,6 @@ class Account:
         """The flags of a month's statement (R24, R20)."""
         flags = list(self.contracts.flags())
         terms = self.terms(month)
-        if terms is not None and terms.spans and not self.policies.knows(terms.spans[-1].contract.plan):
+        if terms is not None and terms.last is not None and not self.policies.knows(terms.last.contract.plan):
             flags.append("unknown_plan")
         return tuple(flags)
