@@ -1,8 +1,8 @@
 """Statements checked against the events they were made from (R30, R32).
 
 A statement of instant T is made when time first passes T, from every line before. One of a month that was over when
-its contract arrived is made when the backfill is idle, and one whose period follows from a later contract fact is made
-after that. Those not made by the end are checked against every line.
+its contract arrived is made when the backfill is idle, and one whose period or instant follows from a later contract
+fact is made after that. Those not made by the end are checked against every line.
 
 An earlier release may have accepted inputs that this one refuses. A statement that differs is therefore checked again
 with the inputs that its evidence names, as they were accepted then.
@@ -283,13 +283,19 @@ class _WaitingStatements:
             period = self._recomputation.period(name, given.month, settled=had_one)
             # Another period follows from a contract fact that is yet to arrive: an earlier one moves the first month
             # that has a statement, and fixes the zone.
-            if known_at is None or given.period != period:
+            if known_at is None or given.period != period or self._closes_later(given, name, advance):
                 self._by_tenant.setdefault(given.tenant, []).append(index)
             elif advance.backfill_idle or given.time > known_at:
                 made.append(index)
             else:
                 self._for_backfill.append(index)
         return made
+
+    def _closes_later(self, given: SubmittedStatement, name: str, advance: TimeAdvance) -> bool:
+        """Whether the month of a final statement is still open by the terms known so far, although its instant has
+        passed: a contract fact that is yet to arrive gives it a plan with a shorter grace."""
+        final_at = self._recomputation.final_at(name, given.month) if given.status == "final" else None
+        return final_at is not None and final_at != given.time and final_at >= advance.before
 
     def as_known(self, index: int) -> SubmittedStatement:
         """A statement with the name that its tenant has in the facts read so far: one that is made late, after an

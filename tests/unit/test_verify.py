@@ -25,6 +25,7 @@ from story import (
     policies,
     resolved,
     run,
+    shipped,
     texts,
 )
 from typer.testing import CliRunner
@@ -492,3 +493,22 @@ def test_a_statement_of_before_an_erasure_that_was_made_after_it_agrees() -> Non
     found = check_with_events([wrong], texts(lines), ReplayedMonths(policies(), limits))[0]
     assert found is not None
     assert found.term == "downtime_s"
+
+
+def test_r26_a_final_statement_that_a_later_plan_dates_back_agrees() -> None:
+    """While the month is over but not closed, a contract fact arrives whose plan closes months at their end."""
+    prompt = replace(shipped(), name="prompt", statements=replace(shipped().statements, grace=0))
+    using = policies(prompt)
+    moved = contract("2026-03-02T00:00:00Z", "2026-02-01T00:00:00Z", plan="prompt", id="c-2")
+    lines = [contract("2026-02-01T00:00:00Z", id="c-1"), moved, opened("2026-03-10T00:00:00Z", id="o-1")]
+    outputs = run(*lines, until="2026-03-20T00:00:00Z", using=using)
+    final = next(one for one in outputs if one["type"] == "credit.statement" and one["data"]["status"] == "final")
+    assert (final["time"], final["data"]["policy"]["name"]) == ("2026-03-01T00:00:00Z", "prompt")
+    given = submitted_statement(from_json(final)[1], final["data"])
+    assert check_with_events([given], texts(lines), ReplayedMonths(using, TimeLimits())) == {0: None}
+    for wrong in (replace(given, charge=given.charge + 1), replace(given, policy=("scalr-emergency", "1", "x"))):
+        assert check_with_events([wrong], texts(lines), ReplayedMonths(using, TimeLimits()))[0] is not None
+    # Without that fact the month is closed by the plan that it has.
+    found = check_with_events([given], texts([lines[0], lines[2]]), ReplayedMonths(using, TimeLimits()))[0]
+    assert found is not None
+    assert found.term == "policy"

@@ -108,6 +108,12 @@ class Recomputation:
         terms = account.settled_terms(month) if settled else account.terms(month)
         return terms.period if terms is not None else None
 
+    def final_at(self, tenant: str, month: Month) -> int | None:
+        """When the month is closed by the contract facts known so far; None when it is not (R24)."""
+        account = self._accounts.get(self.erasures.name(tenant))
+        terms = account.terms(month) if account is not None else None
+        return terms.final_at if terms is not None else None
+
     def tenants(self) -> list[str]:
         """Tenants with a contract, in order."""
         return sorted(tenant for tenant, account in self._accounts.items() if len(account.contracts))
