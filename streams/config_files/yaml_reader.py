@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -24,6 +24,19 @@ MOST_PROBLEMS = 100
 DEEPEST = 30
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 NUMBER = re.compile(r"[-+]?[0-9]{1,17}(\.[0-9]{0,17})?([eE][-+]?[0-9]{1,3})?|[-+]?\.[0-9]{1,17}")
+
+
+class WrittenNumber(float):
+    """A number with a fraction, and how the file writes it: where a text is expected, 1.10 is not 1.1."""
+
+    __slots__ = ("text",)
+
+    def __new__(cls, text: str) -> Self:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,7 @@ class _Reader:
         if kind == "int" and INTEGER.fullmatch(text):
             return int(text)
         if kind == "float" and NUMBER.fullmatch(text):
-            return float(text)
+            return WrittenNumber(text)
         if kind == "bool":
             same = "true" if text.lower() in {"yes", "on"} else "false"
             self.report(node, path, f'some YAML readers take {text} for {same}; allowed: {same}, or "{text}" in quotes')

@@ -20,7 +20,7 @@ from connect.intake.formats import zendesk as zendesk_format
 from connect.intake.formats.source_format import AuthenticationError, Credentials
 from connect.intake.mapping.classification import Classified, Unmapped, classify
 from connect.intake.mapping.rules import Source
-from connect.intake.mapping_file import MappingError, load_mapping
+from connect.intake.mapping_file import MappingError, load_mapping, mapping_in
 from connect.intake.settings import read_intake_settings
 from connect.intake.signatures import Secret, read_secrets
 from connect.intake.web import openapi
@@ -368,3 +368,26 @@ def test_an_intake_that_cannot_start_says_why_in_one_line(tmp_path: Path, monkey
     )
     assert f"{bad}:8: sources.prom.impakt: unknown key" in told("--mapping", bad)
     assert "SLA_INTAKE_PORT" in told("--mapping", EXAMPLE, "--port", "70000")
+
+
+def test_a_number_in_place_of_a_text_is_the_text_that_the_file_has() -> None:
+    """Before, 1.10 was 1.1: another version, and another tenant."""
+    source = mapping_in(
+        b"""version: 1
+sources:
+  prometheus:
+    format: alertmanager
+    secrets: [{env: TOKEN}]
+    component: [{when: {labels.version: 1.10}, value: api}]
+    impact: [{value: cosmetic}]
+    tenants: [{from: labels.tenant, values: {first: 1.10, second: 2}}]
+    only_tenants: [1.10, 2]
+""",
+        "intake.yaml",
+    )["prometheus"]
+    assert source.only_tenants == ("1.10", "2")
+    found = classify(source, {"labels": {"version": "1.10", "tenant": "first"}})
+    assert isinstance(found, Classified)
+    assert found.tenant_ids == ("1.10",)
+    # A sender of JSON may have it as a number.
+    assert isinstance(classify(source, {"labels": {"version": 1.10, "tenant": "second"}}), Classified)

@@ -7,19 +7,29 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from streams.config_files.config_keys import ConfigKeys
+from streams.config_files.yaml_reader import WrittenNumber
 
 
 def _scalar_text(value: object) -> object:
     """Numbers and booleans as texts, the form in which payload values are compared."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, WrittenNumber):
+        return value.text
     return str(value) if isinstance(value, int | float) else value
+
+
+def _compared_texts(value: object) -> list[object]:
+    """What a value of a condition is compared with. A payload may have 1.10 as a text, or as a number, which is 1.1."""
+    given = value if isinstance(value, list) else [value]
+    numbers = [str(float(each)) for each in given if isinstance(each, WrittenNumber)]
+    return [*given, *(each for each in numbers if each not in given)]
 
 
 ScalarText = Annotated[str, BeforeValidator(_scalar_text), Field(min_length=1)]
 #: For keys that take one value or a list of them.
 ONE_OR_SEVERAL = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
-ScalarTexts = Annotated[list[ScalarText], ONE_OR_SEVERAL, Field(min_length=1)]
+ScalarTexts = Annotated[list[ScalarText], BeforeValidator(_compared_texts), Field(min_length=1)]
 #: Each format parses its own paths, when all keys are known.
 PathText = Annotated[str, Field(min_length=1)]
 Conditions = dict[PathText, ScalarTexts]
