@@ -70,6 +70,10 @@ _BY_CODE: Final = {
         CauseKind.PROTOCOL, f"the listener and this process do not agree on authentication; {_CHECK_PROTOCOL}"
     ),
     53: KafkaCause(CauseKind.AUTHORIZATION, f"this user is not allowed to use the transactional id; {_ACLS}"),
+    56: KafkaCause(
+        CauseKind.OTHER,
+        "a broker can't use a log directory: its disk is full, read-only or broken; see the log of that broker",
+    ),
     58: KafkaCause(CauseKind.AUTHENTICATION, f"authentication failed; {_CHECK_SASL}"),
     65: KafkaCause(CauseKind.AUTHORIZATION, f"this user is not allowed to use the delegation token; {_ACLS}"),
 }
@@ -91,7 +95,7 @@ _UNREACHABLE: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EH
 def cause_of(error: BaseException) -> KafkaCause:
     """The most telling cause of an error, its own or one that it was raised from or while handling."""
     found = [cause for each in _chain(error) if (cause := _classified(each)) is not None]
-    return min(found, key=_rank, default=KafkaCause(CauseKind.OTHER, str(error) or type(error).__name__))
+    return min(found, key=_rank, default=_unclassified(error))
 
 
 def most_telling(errors: Iterable[BaseException]) -> BaseException | None:
@@ -109,6 +113,12 @@ def explained_error(error: BaseException, brokers: str = "") -> str:
     return f"Kafka{where}: {cause.text}"
 
 
+def _unclassified(error: BaseException) -> KafkaCause:
+    while isinstance(error, BaseExceptionGroup):  # its own text says only how many there are
+        error = error.exceptions[0]
+    return KafkaCause(CauseKind.OTHER, str(error) or type(error).__name__)
+
+
 def _rank(cause: KafkaCause) -> int:
     return list(CauseKind).index(cause.kind)
 
@@ -123,6 +133,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             yield each
             waiting += [each.__cause__, each.__context__]
             waiting += [argument for argument in each.args if isinstance(argument, BaseException)]
+            waiting += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
 
 
 def _classified(error: BaseException) -> KafkaCause | None:

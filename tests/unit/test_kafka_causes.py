@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 import ssl
 
@@ -106,6 +107,25 @@ def test_the_cause_may_be_what_was_handled_when_the_error_was_raised() -> None:
     error = kafka_python.KafkaConnectionError("Handshake failed")
     error.__context__ = _unverified(10, "certificate has expired")
     assert cause_of(error).kind is CauseKind.CERTIFICATE
+
+
+@pytest.mark.parametrize(
+    ("errors", "kind", "text"),
+    [
+        ([aio.KafkaStorageError()], CauseKind.OTHER, "can't use a log directory.*full"),
+        ([kafka_python.KafkaStorageError()], CauseKind.OTHER, "can't use a log directory.*full"),
+        ([aio.NotEnoughReplicasError("of 2")], CauseKind.OTHER, "of 2"),
+        ([RuntimeError("one"), aio.TopicAuthorizationFailedError("sla.alerts")], CauseKind.AUTHORIZATION, "sla.alerts"),
+        ([ExceptionGroup("inner", [ValueError("two")])], CauseKind.OTHER, "^two$"),
+    ],
+)
+def test_a_group_of_errors_has_the_most_telling_cause_of_its_errors(
+    errors: list[Exception], kind: CauseKind, text: str
+) -> None:
+    """Records to several partitions are sent by a group of tasks."""
+    found = cause_of(ExceptionGroup("unhandled errors in a TaskGroup", errors))
+    assert found.kind is kind
+    assert re.search(text, found.text), found.text
 
 
 def test_of_several_brokers_the_most_telling_error_counts() -> None:

@@ -57,7 +57,10 @@ class PatchedLibrary(NamedTuple):
 
 
 AIOKAFKA: Final = PatchedLibrary(
-    "aiokafka", "0.14.", "for_aiokafka", ("header_names", "bootstrap_cause", "rebootstrap", "metadata_backoff")
+    "aiokafka",
+    "0.14.",
+    "for_aiokafka",
+    ("header_names", "bootstrap_cause", "rebootstrap", "metadata_backoff", "fetch_errors"),
 )
 KAFKA_PYTHON: Final = PatchedLibrary(
     "kafka-python",
