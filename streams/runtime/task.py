@@ -169,7 +169,8 @@ class StreamTask(TaskStatus):
 
     async def _recover(self) -> RunLoop:
         if self.state is not TaskState.HALTED:  # after a refused write it stays so, until it runs: a person is needed
-            self._enter(TaskState.RECOVERING, "replaying the changelog")
+            before = f"; interrupted before: {self.interrupted}" if self.interrupted else ""
+            self._enter(TaskState.RECOVERING, f"replaying the changelog{before}")
         started = perf_counter()
         transactions = self._transactions = await self._log.fence()
         try:
@@ -247,6 +248,7 @@ class StreamTask(TaskStatus):
 
     def _on_committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str]) -> None:
         self.committed_offsets = offsets
+        self.interrupted = ""
         self._retry_policy.committed(fired, offsets, quarantined)
 
     # Failures: all state in memory is discarded

@@ -31,6 +31,8 @@ class TaskStatus:
         self.reason = "not started"
         self.refused: WorkerRefused | None = None
         """Why the whole worker must stop; None while it may run."""
+        self.interrupted = ""
+        """What ended the run loop or the recovery last; empty once something is committed since."""
         self.waiting = ""
         """What the next record waits for outside Kafka, while the task runs."""
         self.problems: list[str] = []
@@ -49,7 +51,8 @@ class TaskStatus:
     def _enter_failed(self, state: TaskState, error: Exception) -> None:
         """Count and log a failure, and enter the state that it leads to."""
         metrics.FAILURES.labels(*self._labels, type(error).__name__).inc()
-        self._enter(state, str(error))
+        self.interrupted = str(error)
+        self._enter(state, self.interrupted)
         if isinstance(error, WorkerRefused):
             self.refused = error
         if state is TaskState.HALTED:

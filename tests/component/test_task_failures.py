@@ -13,7 +13,7 @@ from streams.errors import PolicyChanged
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
 from streams.runtime.errors import WriteRefused
 from streams.runtime.processor import Effects, Record, SubjectFailed
-from streams.runtime.task import TaskState
+from streams.runtime.task import StreamTask, TaskState
 
 
 def test_r18_a_record_that_forbids_to_go_on_stops_the_worker() -> None:
@@ -52,6 +52,32 @@ def test_an_unknown_outcome_discards_state_and_nothing_is_lost_or_doubled(when: 
         await bench.tick(60_000)
         assert bench.log.values() == [f"{number + 1} {number} @1" for number in range(9)]
         assert bench.log.epoch == 2
+        await task.stop()
+
+    run(scenario)
+
+
+def test_a_task_that_starts_again_says_what_interrupted_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Kafka is away a start takes longer than the pause before it: otherwise hardly anybody sees it in /ready."""
+    told: list[str] = []
+    enter = StreamTask._enter
+
+    def remember(self: StreamTask, state: TaskState, reason: str) -> None:
+        told.append(reason)
+        enter(self, state, reason)
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.log.faults = [("before", broker_away), ("", broker_away), ("after", broker_away)]
+        monkeypatch.setattr(StreamTask, "_enter", remember)
+        bench.log.append("in", 1, "a")
+        task = bench.start()
+        await bench.settle()
+        await bench.tick(60_000)
+        assert task.state is TaskState.RUNNING
+        again = "replaying the changelog; interrupted before: the broker went away"
+        assert [reason for reason in told if "replaying" in reason] == ["replaying the changelog", again]
+        assert not task.interrupted, "something was committed since"
         await task.stop()
 
     run(scenario)
