@@ -8,11 +8,12 @@ each consumer of it sends and logs as many fetches as the broker answers.
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any, Final
 
 from aiokafka import errors
-from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import Fetcher
 
 #: As Kafka's own client has it: all of them mean that the leader may be another one.
 _MOVED: Final = frozenset({errors.ReplicaNotAvailableError.errno, errors.KafkaStorageError.errno})
@@ -25,7 +26,8 @@ def _for_code(code: int) -> Any:
 def apply() -> None:
     """Make every consumer of this process treat these answers as those of a broker that does not lead. Raises
     AttributeError where the fetcher has other parts."""
-    _ = fetcher.Fetcher._proc_fetch_request, fetcher.Errors.for_code
+    fetcher: Any = sys.modules[Fetcher.__module__]
+    _ = Fetcher._proc_fetch_request, fetcher.Errors.for_code
     seen = ModuleType(errors.__name__)
     vars(seen).update(vars(errors))
     seen.for_code = _for_code  # type: ignore[attr-defined]
