@@ -19,7 +19,7 @@ from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.destination_rows import DestinationRows
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
+from connect.notify.page_store import ALERTS, INCIDENTS, PageStore, no_topic
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, probe_row, read_key
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.partition_loading import PartitionLoading
@@ -164,6 +164,10 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._restore(assigned)
 
     async def _restore(self, assigned: Sequence[TopicPartition]) -> None:
+        # A member that joined its group without a topic asks for it again after minutes only. Its worker, which connects
+        # anew, asks within seconds.
+        if (deleted := self._kafka.deleted_topic()) is not None:
+            raise no_topic(deleted)
         rows = self._kafka.topic(TOPIC)
         await self._kafka.start_new_partitions(
             [each for each in assigned if each.topic != rows], earliest=self._earliest

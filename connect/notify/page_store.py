@@ -192,10 +192,19 @@ class PageStore:
         existing = await self._metadata_consumer.topics()
         for suffix in (ALERTS, INCIDENTS, TOPIC):
             if self.topic(suffix) not in existing:
-                raise SlaError(f"there is no topic {self.topic(suffix)}; `sla topics apply` creates the topics")
+                raise no_topic(self.topic(suffix))
+
+    def deleted_topic(self) -> str | None:
+        """A topic of which Kafka knows no partition: it was deleted after this group was joined."""
+        names = (self.topic(suffix) for suffix in (ALERTS, INCIDENTS, TOPIC))
+        return next((name for name in names if not self.consumer.partitions_for_topic(name)), None)
 
     def _new_consumer(self, **options: object) -> Any:
         return new_consumer(self._bootstrap, self._security, **options)
+
+
+def no_topic(name: str) -> SlaError:
+    return SlaError(f"there is no topic {name}; `sla topics apply` creates the topics")
 
 
 def new_consumer(brokers: Iterable[str], security: Mapping[str, object], **options: object) -> Any:

@@ -49,6 +49,8 @@ class FakeKafka:
         self.refuses: Exception | None = None
         self.turns: asyncio.Semaphore | None = None
         """How often may be read; default: all the time."""
+        self.unknown: str | None = None
+        """A topic that was deleted."""
 
     def put(
         self,
@@ -109,6 +111,9 @@ class FakeKafka:
         given = list(rows)
         self.steps += ["rows"] if given else []
         await self.bench.store.write(partition, given)
+
+    def deleted_topic(self) -> str | None:
+        return self.unknown
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         return {where: len(self.logs[where]) for where in partitions}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import CommitFailedError
+from aiokafka.structs import TopicPartition
 from notify_bench import destination, play
 from notify_desk import ALERTS, INCIDENTS, ROWS, Desk, Record
 from structlog.testing import capture_logs
@@ -33,6 +34,7 @@ from connect.notify.routing.rules import Routing
 from connect.notify.row_feed import RowFeed
 from connect.notify.trigger_reader import TriggerReader
 from schemas import registry
+from streams.errors import SlaError
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
 from streams.sla.instants import SECOND
@@ -281,6 +283,23 @@ def test_partitions_that_another_program_of_the_group_has_are_a_problem() -> Non
         assert not desk.reading.done(), "other partitions are served"
         await desk.consumer.on_partitions_assigned([])
         await desk.until(lambda: desk.problem is None)  # another notifier has them all
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("topic", [ALERTS, INCIDENTS, ROWS], ids=lambda each: each.topic)
+def test_a_topic_that_was_deleted_ends_the_connection_until_it_is_there_again(topic: TopicPartition) -> None:
+    """The member had joined its group without the topic, and looked for it after five minutes only. Its page of health
+    said that another program had the partitions."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.start()
+        desk.kafka.unknown = topic.topic
+        await desk.consumer.on_partitions_assigned([each for each in (ALERTS, INCIDENTS, ROWS) if each != topic])
+        with pytest.raises(SlaError, match=f"there is no topic {topic.topic}; `sla topics apply`"):
+            await desk.until(lambda: desk.ready > 1)
+        assert (desk.ready, desk.problem) == (1, None)
 
     play(scenario)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
@@ -58,6 +58,8 @@ class Connection:
         return {}
 
     async def start_new_partitions(self, *_: object, **__: object) -> None: ...
+
+    def deleted_topic(self) -> None: ...
 
     async def stored_pages(self, *_: object) -> dict[Any, Any]:
         return {}
@@ -343,6 +345,25 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_a_new_destina
             assert await begin(set(), alerts=8) == {incidents: 5}
         assert [log["partitions"] for log in logs][1:] == [["alerts/0"], ["incidents/0"]]
         assert await begin(set(), earliest=True) == {alerts: 5, incidents: 5}
+
+    play(scenario)
+
+
+def test_a_topic_without_partitions_was_deleted() -> None:
+    """As long as Kafka knows all three, a member may have none of a topic: other members have them."""
+
+    class Member:
+        known: ClassVar = {"sla.alerts": {0}, "sla.incidents": {0}, "sla.notifications": {0}}
+
+        def partitions_for_topic(self, topic: str) -> set[int] | None:
+            return self.known.get(topic)
+
+    async def scenario() -> None:
+        store = PageStore(read_settings(), "group", RowLoading())
+        store.consumer = Member()
+        assert store.deleted_topic() is None
+        del Member.known["sla.incidents"]
+        assert store.deleted_topic() == "sla.incidents"
 
     play(scenario)
 
