@@ -114,7 +114,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def stop_loading(self) -> None:
         """Before it leaves the group."""
-        await self._loading.stop()
+        await self._loading.close()
 
     def close(self) -> None:
         """It has left the group."""

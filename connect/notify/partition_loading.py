@@ -19,10 +19,13 @@ class PartitionLoading:
         self._task: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
         self._error: Exception | None = None
+        self._closed = False
 
     async def begin(self, load: Callable[[], Awaitable[None]]) -> None:
-        """Load in place of what is being loaded."""
+        """Load in place of what is being loaded; nothing once it is closed."""
         await self.stop()
+        if self._closed:
+            return
         self._task = asyncio.create_task(self._run(load))
 
     async def stop(self) -> None:
@@ -32,6 +35,12 @@ class PartitionLoading:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+
+    async def close(self) -> None:
+        """The member leaves its group, which may still give it partitions meanwhile: a load of those would outlive the
+        connection."""
+        self._closed = True
+        await self.stop()
 
     async def wait(self) -> None:
         """Until the partitions are loaded. Raises why they can't be."""

@@ -33,8 +33,13 @@ async def abandon_transaction(producer: Any, stop_s: float = 2.0) -> None:
 
 async def end_consumer(consumer: Any) -> None:
     """Stop a consumer; it leaves its group if Kafka answers in time."""
-    if not await _in_time(consumer, "stop"):
-        await _in_time(consumer, "_client.close")
+    if await _in_time(consumer, "stop"):
+        return
+    # A stop that is cut short leaves tasks behind that ask for the group's coordinator for as long as the process runs.
+    for part in ("_stop_heartbeat_task", "_stop_commit_offsets_refresh_task"):
+        await _in_time(consumer, f"_coordinator.{part}")
+    await _in_time(consumer, "_fetcher.close")
+    await _in_time(consumer, "_client.close")
 
 
 async def _in_time(client: Any, method: str, within_s: float = _STOP_S) -> bool:

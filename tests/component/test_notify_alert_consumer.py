@@ -304,6 +304,22 @@ def test_a_topic_that_was_deleted_ends_the_connection_until_it_is_there_again(to
     play(scenario)
 
 
+def test_partitions_that_come_while_a_member_leaves_its_group_are_not_loaded() -> None:
+    """Such loads outlived their connections, and each kept those of all destinations of the process waiting until it
+    had given up: a hundred that reconnected at once stood still for many minutes."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.start()
+        await desk.consumer.stop_loading()
+        others = asyncio.all_tasks()
+        await desk.consumer.on_partitions_assigned([ALERTS, INCIDENTS, ROWS])
+        assert asyncio.all_tasks() == others
+        assert desk.ready == 1
+
+    play(scenario)
+
+
 def test_a_destination_that_is_gone_stops_its_worker() -> None:
     async def scenario() -> None:
         desk = Desk()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -31,6 +32,28 @@ def test_a_stop_that_fails_closes_the_connection_and_ends_no_caller(failure: Bas
     consumer = _Consumer(failure)
     asyncio.run(end_consumer(consumer))
     assert consumer.closed is (failure is not None)
+
+
+def test_a_stop_that_fails_leaves_no_task_of_its_group() -> None:
+    """Those asked for the group's coordinator for ever, over a connection that was closed."""
+    ended = list[str]()
+
+    class Part:
+        def __getattr__(self, name: str) -> Callable[[], Awaitable[None]]:
+            async def end() -> None:
+                ended.append(name)
+                raise asyncio.CancelledError  # aiokafka awaits the tasks that it cancels
+
+            return end
+
+    class Member(_Consumer):
+        _coordinator = Part()
+        _fetcher = Part()
+
+    consumer = Member(OSError("away"))
+    asyncio.run(end_consumer(consumer))
+    assert ended == ["_stop_heartbeat_task", "_stop_commit_offsets_refresh_task", "close"]
+    assert consumer.closed
 
 
 def test_the_cancellation_of_the_caller_counts() -> None:
