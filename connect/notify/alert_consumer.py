@@ -24,6 +24,7 @@ from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, probe_r
 from connect.notify.parked_messages import ParkedMessages
 from connect.notify.partition_loading import PartitionLoading
 from connect.notify.read_records import InShort, ReadRecords
+from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.row_feed import RowFeed
 from connect.notify.trigger_reader import Read, TriggerReader, UnreadEnd
@@ -66,9 +67,11 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         known: ReadRecords | None = None,
         feed: RowFeed | None = None,
         check_writes: bool = False,
+        retained: RetainedPages | None = None,
     ) -> None:
         """With `check_writes` nothing is sent before Kafka has taken a row in each partition."""
         self._check_writes = check_writes
+        self._retained = RetainedPages(name) if retained is None else retained
         self._summaries = IncidentSummaries() if summaries is None else summaries
         self._clock = clock
         self._parked = ParkedMessages(self._responsible_for, parked_retention, removed=self._is_removed)
@@ -164,7 +167,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._restore(assigned)
 
     async def _restore(self, assigned: Sequence[TopicPartition]) -> None:
-        # A member that joined its group without a topic asks for it again after minutes only. Its worker, which connects
+        # A member that joined its group without a topic asks for it again after minutes only. Its worker, which joins
         # anew, asks within seconds.
         if (deleted := self._kafka.deleted_topic()) is not None:
             raise no_topic(deleted)
@@ -173,10 +176,12 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             [each for each in assigned if each.topic != rows], earliest=self._earliest
         )
         others: dict[str, int] = defaultdict(int)
+        await self._retained.begin()
         stored = await self._rows.read_back([each.partition for each in assigned if each.topic == rows])
         for partition, (found, end) in stored.items():
             self._kafka.consumer.seek(TopicPartition(rows, partition), end)
-            first = [StateRow(key, value) for key, value in found.redacted.items()]
+            first = self._retained.restore(partition, found)
+            first += [StateRow(key, value) for key, value in found.redacted.items()]
             first += [probe_row(self._name)] if self._check_writes else []
             await self._kafka.write(partition, [*first, *self._delivery.load(partition, found.pages())])
             self._delivery.rows_written()
@@ -187,6 +192,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._metrics.unreadable.labels(self._name).inc(found.unreadable)
                 self._log.warning("rows_unreadable", topic=rows, partition=partition, count=found.unreadable)
         self._log_unknown_destinations(others)
+        self._retained.loaded()
         self._delivery.resume()
         self._log.info("partitions_assigned", partitions=sorted(stored), waiting=self._delivery.pending)
         problem = absent_partitions(assigned, [self._kafka.topic(each) for each in (ALERTS, INCIDENTS, TOPIC)])

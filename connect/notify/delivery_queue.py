@@ -23,6 +23,7 @@ from connect.notify.page import Page
 from connect.notify.page_store_rows import StateRow, retried_row
 from connect.notify.parking import Parking
 from connect.notify.pending_pages import PageKey
+from connect.notify.retained_pages import RetainedPages
 from connect.notify.retry_policy import next_try
 from connect.notify.row_store import Store
 from connect.notify.triggers import PageTrigger
@@ -54,7 +55,9 @@ class DeliveryQueue:
         metrics: NotifyMetrics,
         deployment: str = DEFAULT_PREFIX,
         summaries: IncidentSummaries | None = None,
+        retained: RetainedPages | None = None,
     ) -> None:
+        self._retained = RetainedPages(destination.name) if retained is None else retained
         self._destination = destination
         self._sender = sender
         self._store = store
@@ -140,7 +143,7 @@ class DeliveryQueue:
             self._enqueue(key)
 
     async def suspend(self, timeout_s: float) -> None:
-        """Let requests in flight end, for so long; then forget all pages, and send nothing until `resume`."""
+        """Let requests in flight end, for so long; then keep all pages aside, and send nothing until `resume`."""
         self._suspended = True
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=timeout_s)
@@ -150,6 +153,7 @@ class DeliveryQueue:
         self._tasks.clear()
         self._unwritten.clear()
         self._writing.clear()
+        self._retained.keep(self._pages.queue.by_partition())
         self._pages.clear()
         self._digests.clear()
 

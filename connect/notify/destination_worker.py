@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -19,6 +19,7 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow
 from connect.notify.read_records import ReadRecords
+from connect.notify.retained_pages import MADE_ANEW, RetainedPages
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.recorded import PARTITION
 from connect.notify.row_feed import RowFeed
@@ -51,7 +52,9 @@ class DestinationWorker:
         summaries: IncidentSummaries | None = None,
         known: ReadRecords | None = None,
         feed: RowFeed | None = None,
+        rows_id: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
+        """`rows_id` asks Kafka for the id of the topic of rows."""
         self._known = known
         self._feed = feed
         self.name = name = destination.name
@@ -70,6 +73,8 @@ class DestinationWorker:
         # What interrupts one worker of a process interrupts all: they do not come back at the same moment.
         self._pause_s = _RECONNECT_S * (1 + zlib.crc32(name.encode()) % 100 / 100)
         self._disabled: str | None = None
+        self._retained = RetainedPages(name) if rows_id is None else RetainedPages(name, rows_id)
+        self._rows_lost = asyncio.Event()
         self._check_writes = False
         self._delivery: DeliveryQueue | None = None
         self._kafka: PageStore | None = None
@@ -120,24 +125,38 @@ class DestinationWorker:
             raise SlaError("not connected to Kafka")
         await self._kafka.write(PARTITION, rows)
 
+    def rows_made_anew(self, topic_id: bytes) -> None:
+        """The topic of rows has another id. A worker that has not read that one connects anew, and writes what it has
+        in memory again."""
+        if self._retained.topic_id != topic_id:
+            self._rows_lost.set()
+
+    async def _until_rows_are_lost(self) -> None:
+        await self._rows_lost.wait()
+        raise SlaError(MADE_ANEW)
+
     async def _run_once(self) -> None:
         """One connection to Kafka, from joining the group until it fails. What was read but not committed by then is
         read again."""
+        self._rows_lost.clear()
         kafka = self._connect(self.name)
         delivery = self._delivery = DeliveryQueue(
-            self._destination, self._sender, kafka, self._clock, self._metrics, self._deployment, self._summaries
-        )
+            self._destination, self._sender, kafka, self._clock, self._metrics, self._deployment, self._summaries,
+            self._retained,
+        )  # fmt: skip
         delivery.health.disabled = self._disabled
         consumer = AlertConsumer(
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,
             clock=self._clock, earliest=self._earliest, parked_retention=self._parked_retention,
             summaries=self._summaries, known=self._known, feed=self._feed, check_writes=self._check_writes,
+            retained=self._retained,
         )  # fmt: skip
         tasks: list[asyncio.Task[None]] = []
         try:
             await kafka.start(consumer)
             self._kafka = kafka
-            tasks = [asyncio.create_task(delivery.run()), asyncio.create_task(consumer.run())]
+            works = (delivery.run(), consumer.run(), self._until_rows_are_lost())
+            tasks = [asyncio.create_task(work) for work in works]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()

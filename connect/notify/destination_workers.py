@@ -29,6 +29,7 @@ from streams.time_source import TimeSource
 _CONNECT_S = 30.0
 _LOOK_AGAIN_S = 0.1
 _ENDS_S = 2.0
+_RECORD_AGAIN_S = 1.0
 
 MakeWorker = Callable[[str, LoadedRouting, RoutingInForce], DestinationWorker]
 
@@ -66,6 +67,7 @@ class DestinationWorkers:
         """In their order."""
         self._restored = clock is None
         self._own_rows: set[bytes] = set()
+        self._recording: asyncio.Task[None] | None = None
         self._made_anew = False
         """The topic of alerts was, and what is recorded is of the one before."""
         self._starts = False
@@ -106,6 +108,25 @@ class DestinationWorkers:
         if self._clock is not None:
             self._made_anew = True
             self._exchanged.set()
+
+    def rows_made_anew(self, topic_id: bytes) -> None:
+        """The topic of rows was deleted and made anew: destinations write their pages again, and one of them the routes
+        that are in force."""
+        for worker in self.workers:
+            worker.rows_made_anew(topic_id)
+        if self._recorded:
+            self._recording = asyncio.create_task(self._record_again())
+
+    async def _record_again(self) -> None:
+        latest = recorded_row(list(self._recorded.values())[-1])
+        while True:
+            for worker in self.workers:
+                try:
+                    async with asyncio.timeout(_ENDS_S):
+                        return await worker.record([latest])
+                except (KafkaError, OSError, SlaError):  # a TimeoutError is an OSError
+                    continue
+            await asyncio.sleep(_RECORD_AGAIN_S)
 
     def routes_row(self, key: bytes, value: bytes | None) -> None:
         """A row of routes, in the order in which they were recorded."""
@@ -172,6 +193,8 @@ class DestinationWorkers:
                 ):
                     self._exchange = None
         finally:
+            if self._recording is not None:
+                self._recording.cancel()
             await self._stop(list(self._running))
 
     async def _ended(self) -> asyncio.Task[None] | None:

@@ -49,6 +49,13 @@ class PendingPages:
     def get(self, key: PageKey) -> Page | None:
         return self._pages.get(key)
 
+    def by_partition(self) -> dict[int, list[Page]]:
+        """All pages."""
+        found: dict[int, list[Page]] = {}
+        for key, page in self._pages.items():
+            found.setdefault(key.partition, []).append(page)
+        return found
+
     def waiting(self, partition: int) -> Iterator[PageKey]:
         """The pages of a partition that have messages, the first due first."""
         yield from sorted(self._waiting.get(partition, ()), key=self._order)

@@ -89,6 +89,7 @@ class RowFeed:
         self._fed: dict[str, FedRows] = {}
         self._at: dict[int, int] = {}
         """Where to go on reading, by partition: kept over failures, so that no row is left out."""
+        self._from_start = False
         self._started = asyncio.Event()
         self._reported = ""
         self._log = structlog.get_logger("connect.notify")
@@ -108,6 +109,10 @@ class RowFeed:
     def close(self, fed: FedRows) -> None:
         if self._fed.get(fed.destination) is fed:
             del self._fed[fed.destination]
+
+    def made_anew(self) -> None:
+        """The topic was deleted and made anew: its rows are read from the first one."""
+        self._from_start = True
 
     async def run(self) -> None:
         await keep_running(self._read, self._unavailable, _RECONNECT_S)
@@ -137,7 +142,13 @@ class RowFeed:
                 self._on_routes_read()
                 self._started.set()
             while True:
-                for where, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                found = await consumer.getmany(timeout_ms=_POLL_MS)
+                if self._from_start:  # what was fetched may be of the topic before
+                    self._from_start, found = False, {}
+                    self._at = {where.partition: 0 for where in places}
+                    for where in places:
+                        consumer.seek(where, 0)
+                for where, records in found.items():
                     await self.put(records)
                     self._at[where.partition] = records[-1].offset + 1
         finally:

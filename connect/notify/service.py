@@ -84,6 +84,18 @@ async def serve(
         lambda: destinations.routes_read(),  # noqa: PLW0108 -- it is made later
     )
 
+    rows = f"{kafka.topic_prefix}.{NOTIFICATIONS}"
+
+    async def rows_id() -> bytes:
+        return await shape.topic_id(rows)
+
+    def made_anew(topic: str, topic_id: bytes) -> None:
+        if topic == rows:
+            feed.made_anew()
+            destinations.rows_made_anew(topic_id)
+        elif topic.endswith(f".{ALERTS}"):
+            destinations.alerts_made_anew()
+
     def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
         destination = found.routing.destinations[name]
         return DestinationWorker(
@@ -100,6 +112,7 @@ async def serve(
             summaries=summaries,
             known=known,
             feed=feed,
+            rows_id=rows_id,
         )
 
     destinations = DestinationWorkers(loaded, make, metrics, time)
@@ -112,7 +125,7 @@ async def serve(
         kafka.topic_prefix,
         events=(ALERTS, INCIDENTS),
         states=(NOTIFICATIONS,),
-        made_anew=lambda topic: destinations.alerts_made_anew() if topic.endswith(f".{ALERTS}") else None,
+        made_anew=made_anew,
     )
     stop, asked = stop_on_signals(_END_S), ask_on_hangup()
     running: list[asyncio.Task[None]] = []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import structlog
 
+from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
 from streams.log_damper import CrashLog
@@ -27,9 +28,9 @@ class TopicShape:
         *,
         events: Iterable[str],
         states: Iterable[str] = (),
-        made_anew: Callable[[str], None] = lambda _: None,
+        made_anew: Callable[[str, bytes], None] = lambda *_: None,
     ) -> None:
-        """`made_anew` is called with the name of a topic that has another id than before."""
+        """`made_anew` is called with the name of a topic that has another id than before, and that id."""
         self.problem: str | None = None
         """Why the process is not ready; None while all is well, and before the first answer."""
         self._brokers = ",".join(brokers)
@@ -50,6 +51,17 @@ class TopicShape:
                 await asyncio.sleep(_EVERY_S)
         finally:
             await self._descriptions.close()
+
+    async def topic_id(self, name: str) -> bytes:
+        """The id that a topic has at this moment; empty where the broker tells none. Raises SlaError where
+        there is no answer, or no such topic."""
+        try:
+            found = await self._descriptions.describe([name])
+        except (KafkaPythonError, OSError, RuntimeError) as error:
+            raise SlaError(explained_error(error, self._brokers)) from error
+        if name not in found:
+            raise SlaError(f"there is no topic {name}")
+        return found[name].topic_id
 
     async def look(self) -> None:
         """Ask Kafka, and set `problem`."""
@@ -75,7 +87,7 @@ class TopicShape:
             if any(each.topic_id) and self._ids.setdefault(name, each.topic_id) != each.topic_id:
                 self._ids[name] = each.topic_id
                 self._logger.warning("topic_made_anew", topic=name)
-                self._made_anew(name)
+                self._made_anew(name, each.topic_id)
 
     def _problem(self, found: Mapping[str, TopicDescription]) -> str | None:
         names = [*self._events, *self._states]

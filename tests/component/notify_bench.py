@@ -13,6 +13,7 @@ from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store_rows import Parked, StateRow, StoredPages, read_parked
+from connect.notify.retained_pages import RetainedPages
 from connect.notify.triggers import PageTrigger
 from connect.secret_refs import SecretRef
 from streams.sla.instants import SECOND
@@ -119,14 +120,20 @@ class Bench:
     """One delivery that runs."""
 
     def __init__(
-        self, to: Destination, store: MemoryStore | None = None, summaries: IncidentSummaries | None = None
+        self,
+        to: Destination,
+        store: MemoryStore | None = None,
+        summaries: IncidentSummaries | None = None,
+        retained: RetainedPages | None = None,
     ) -> None:
         self.clock = HandClock()
         self.sender = Script(self.clock)
         self.store = store or MemoryStore()
         self.metrics = NotifyMetrics()
         self.to = to
-        self.delivery = DeliveryQueue(to, self.sender, self.store, self.clock, self.metrics, summaries=summaries)
+        self.delivery = DeliveryQueue(
+            to, self.sender, self.store, self.clock, self.metrics, summaries=summaries, retained=retained
+        )
         self.running: asyncio.Task[None] | None = None
 
     def start(self) -> None:

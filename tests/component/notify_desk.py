@@ -14,6 +14,7 @@ from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow, StoredPages
+from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.row_feed import RowFeed
@@ -144,8 +145,9 @@ class Desk:
         severities: frozenset[Any] = frozenset({"P1"}),
         feed: RowFeed | None = None,
         store: MemoryStore | None = None,
+        retained: RetainedPages | None = None,
     ) -> None:
-        self.bench = Bench(to or destination(kind), store, summaries=summaries)
+        self.bench = Bench(to or destination(kind), store, summaries=summaries, retained=retained)
         self.kafka = FakeKafka(self.bench)
         routing = RoutingInForce(Routing({"d": self.bench.to}, (Route(Match(severity=severities), ("d",)),)))
         self.ready = 0
@@ -162,6 +164,7 @@ class Desk:
             earliest=False,
             summaries=summaries,
             feed=feed,
+            retained=retained,
         )
         self.reading: asyncio.Task[None] | None = None
 

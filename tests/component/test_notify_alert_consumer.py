@@ -30,6 +30,7 @@ from connect.notify.page_store_rows import (
 )
 from connect.notify.parked_messages import NO_DESTINATION, ParkedMessages
 from connect.notify.read_records import ReadRecords
+from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.rules import Routing
 from connect.notify.row_feed import RowFeed
 from connect.notify.trigger_reader import TriggerReader
@@ -316,6 +317,76 @@ def test_partitions_that_come_while_a_member_leaves_its_group_are_not_loaded() -
         await desk.consumer.on_partitions_assigned([ALERTS, INCIDENTS, ROWS])
         assert asyncio.all_tasks() == others
         assert desk.ready == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("anew", [True, False], ids=["made-anew", "the-same"])
+def test_what_a_destination_knows_is_written_again_where_the_topic_of_rows_was_made_anew(anew: bool) -> None:
+    """What waited was lost at the next reconnect, and open pages were never ended. In a topic that is the same a row
+    that is gone was deleted by another notifier."""
+
+    async def scenario() -> None:
+        topic_id = b"1"
+
+        async def ask() -> bytes:
+            if topic_id is None:
+                raise SlaError("no answer")
+            return topic_id
+
+        desk = Desk(retained=RetainedPages("d", ask))
+        await desk.start()
+        desk.kafka.put(ALERTS, value_of(event("breached", "inc-open", "e-open")))
+        await desk.until(lambda: desk.heard == ["e-open"])
+        desk.bench.sender.open.clear()
+        desk.kafka.put(ALERTS, value_of(event("breached", "inc-waits", "e-waits")))
+        await desk.until(lambda: desk.heard == ["e-open", "e-waits"])
+        await desk.bench.delivery.suspend(0)  # as when its partitions are revoked
+        before, desk.bench.store.log = desk.bench.store.log[0], {}
+        desk.bench.sender.open.set()
+        topic_id = None
+        await desk.consumer.on_partitions_assigned(desk.kafka.assignment())
+        with pytest.raises(SlaError, match="no answer"):
+            await desk.consumer._loading.wait()
+        desk.consumer._loading._error = None
+        topic_id = b"2" if anew else b"1"
+        with capture_logs() as logs:
+            await desk.consumer.on_partitions_assigned(desk.kafka.assignment())
+            await desk.consumer._loading.wait()
+        assert [each["pages"] for each in logs if each["event"] == "rows_written_again"] == [2] * anew
+        desk.kafka.put(INCIDENTS, value_of(event("closed", "inc-open", "c-open")), at=9)
+        await desk.until(lambda: desk.kafka.committed_at.get(INCIDENTS) == 1)
+        await desk.until(lambda: desk.bench.delivery.pending == 0)
+        actions = [(each.id, each.action) for each in desk.bench.sender.messages[2:]]
+        assert sorted(actions) == ([("c-open/response/1", "resolve"), ("e-waits", "trigger")] if anew else [])
+        left = desk.bench.store.left()
+        assert left == [key for key in before if b"page\x1finc-waits" in key] * anew
+
+    play(scenario)
+
+
+def test_a_client_that_says_nothing_of_the_topic_of_rows_does_not_hold_alerts_up_for_good() -> None:
+    async def scenario() -> None:
+        answers: list[bytes | None] = [b"1", *[None] * 6, b"2", *[None] * 3]
+
+        async def ask() -> bytes:
+            if (answer := answers.pop(0)) is None:
+                raise SlaError("no answer")
+            return answer
+
+        retained = RetainedPages("d", ask)
+        await retained.begin()
+        retained.keep({0: [Page("inc-1", open={"response/1": 1})]})
+        for _ in range(5):
+            with pytest.raises(SlaError):
+                await retained.begin()
+        await retained.begin()
+        assert retained.restore(0, StoredPages("d")) == []
+        await retained.begin()
+        assert [row.key for row in retained.restore(0, StoredPages("d"))] == [b"d\x1fpage\x1finc-1"]
+        retained.loaded()
+        await retained.begin()  # nothing to lose
+        assert retained.topic_id == b"2"
 
     play(scenario)
 

@@ -87,6 +87,9 @@ class Worker:
     async def record(self, rows: Sequence[StateRow]) -> None:
         self.log.write(rows)
 
+    def rows_made_anew(self, topic_id: bytes) -> None:
+        assert topic_id == b"2"
+
     async def run(self) -> None:
         await asyncio.Event().wait()
 
@@ -280,6 +283,28 @@ def test_routes_of_a_topic_of_alerts_that_was_made_anew_hold_from_its_beginning(
         again = Notifier(log, TO_B)
         again.read()
         assert again.routes(5) == {"b": None}
+        await again.stop()
+
+    play(scenario)
+
+
+def test_routes_are_recorded_again_where_the_topic_of_rows_was_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start with another file would have taken its routes for those of all alerts that wait."""
+    monkeypatch.setattr(destination_workers, "_RECORD_AGAIN_S", 0.001)
+
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        log.rows, log.away = [], True
+        notifier.workers.rows_made_anew(b"2")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        log.away = False
+        await until(lambda: len(log.kept()) == 1)
+        assert (notifier.routes(5), notifier.workers.of_another) == ({"a": "ja"}, None)
+        await notifier.stop()
+        again = Notifier(log, TO_B)
+        again.read()
+        assert again.routes(5) == {"a": "ja"}
         await again.stop()
 
     play(scenario)

@@ -73,6 +73,26 @@ class Consumer:
         return {ROWS: found} if found else {}
 
 
+def test_rows_of_a_topic_that_was_made_anew_are_read_from_the_first_one() -> None:
+    """Requests to retry below the offset that the topic before had reached were passed over."""
+
+    async def scenario() -> None:
+        log = Log()
+        log.write(*[b"d\x1fparked\x1fbefore"] * 7)
+        feed = RowFeed("sla", lambda: Consumer(log))
+        running = asyncio.create_task(feed.run())
+        fed = await feed.open("d", lambda _: False)
+        log.rows = []
+        log.write(*(b"d\x1fretry\x1fe%d" % number for number in range(9)))
+        feed.made_anew()
+        await until(lambda: feed._at == {0: 9})
+        assert len(fed.take(99)) == 9
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    play(scenario)
+
+
 def test_rows_that_are_written_while_the_feed_is_disconnected_reach_it_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

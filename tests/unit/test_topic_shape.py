@@ -110,7 +110,7 @@ def test_topics_that_this_user_may_not_see_are_not_called_missing() -> None:
 
 
 def test_a_topic_with_another_id_was_made_anew() -> None:
-    anew = list[str]()
+    anew = list[tuple[str, bytes]]()
     shape = _shape(
         _found(),  # a broker that tells no ids
         _found(alerts=TopicDescription(8, b"1", "delete")),
@@ -118,11 +118,11 @@ def test_a_topic_with_another_id_was_made_anew() -> None:
         _found(alerts=TopicDescription(8, b"2", "delete")),
         _found(alerts=TopicDescription(8, b"2", "delete")),
     )
-    shape._made_anew = anew.append
+    shape._made_anew = lambda *given: anew.append(given)
 
     async def scenario() -> None:
         while shape._descriptions.answers:
             await shape.look()
 
     asyncio.run(scenario())
-    assert anew == ["eu.alerts"]
+    assert anew == [("eu.alerts", b"2")]
