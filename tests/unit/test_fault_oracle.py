@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from cli.replay.outcome import Outcome
 from connect.kafka_io.reader import TopicRecord
 from streams.serde.codec import Codec, encode
 from streams.sla.events import Rejection
 from streams.sla.instants import DAY, MINUTE
 from streams.time_source import SystemTimeSource
 from tests.faults.evidence import Evidence, take_state
-from tests.faults.oracle import _lines, state_differences
+from tests.faults.oracle import _lines, forget_taken_back, state_differences
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,26 @@ def test_states_may_not_go_back_but_for_an_incident_that_was_deleted() -> None:
         take_state(evidence, TopicRecord("sla.incident-state", 0, offset, 0, b"inc-1", value, ()), Codec())
     assert evidence.outdated_states == ["inc-1: revision 1 after 1"]
     assert evidence.states["inc-1"]["revision"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "forgotten"),
+    [
+        ({}, True),
+        ({"status": "final"}, False),
+        ({"guarantee_met": False}, False),
+        ({"credit": {"amount_minor": 1, "currency": "USD"}}, False),
+    ],
+)
+def test_a_provisional_statement_that_says_what_none_says_is_no_difference(
+    change: dict[str, object], forgotten: bool
+) -> None:
+    """Found by a run of the faults: history was loaded across a provisional instant."""
+    data = {"status": "provisional", "guarantee_met": True, "credit": {"amount_minor": 0, "currency": "USD"}}
+    month = ("acme", "2026-11")
+    published = Outcome(statements={month: {"data": data | change}})
+    forget_taken_back(published, Outcome())
+    assert (month not in published.statements) == forgotten
+    published, expected = Outcome(statements={month: {"data": data}}), Outcome(statements={month: {"data": {}}})
+    forget_taken_back(published, expected)
+    assert published.statements
