@@ -24,6 +24,7 @@ from connect.notify.routing.recorded import (
     recorded_key,
     recorded_row,
 )
+from connect.notify.routing.rules import Match
 from connect.notify.triggers import PageTrigger
 from streams.config_files.reload import content_digest
 from streams.errors import SlaError
@@ -121,8 +122,8 @@ class Notifier:
         self.log.readers.append(self.workers)
         self.workers.routes_read()
 
-    def routes(self, offset: int, severity: str = "P1", at: int = 0) -> dict[str, str | None]:
-        data = {"severity": severity, "component": "api", "scope": "platform", "tenant_ids": []}
+    def routes(self, offset: int, severity: str = "P1", at: int = 0, scope: str = "platform") -> dict[str, str | None]:
+        data = {"severity": severity, "component": "api", "scope": scope, "tenant_ids": []}
         event = {"id": f"{offset}", "type": "sla.breached", "data": data}
         routing = self.workers._routing
         return dict(routing.destinations_for(PageTrigger(event, "trigger", "response/1", at), 0, offset))
@@ -336,3 +337,18 @@ def test_a_row_of_routes_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert is_recorded(row.key)
     assert not is_recorded(b"d\x1fpage\x1finc")
     assert read_recorded(row.key, row.value) == found
+
+
+def test_a_route_that_matches_nothing_does_not_match_everything_once_it_is_recorded() -> None:
+    """Files that a template fills have conditions without a value, as for a team without tenants."""
+    nobody = DESTINATIONS + "routes: [{to: a, match: {CONDITION: []}}, {to: b}]\n"
+
+    async def scenario(log: Log) -> None:
+        for condition in Match.__slots__:
+            notifier = await started(log, nobody.replace("CONDITION", condition))
+            assert notifier.routes(50, scope="tenants") == {"b": None}, condition
+            assert notifier.workers.of_another is None
+            await notifier.stop()
+            log.rows = []
+
+    play(scenario)

@@ -60,7 +60,12 @@ def recorded_row(found: RecordedRoutes) -> StateRow:
         "begins": {str(partition): offset for partition, offset in found.begins.items()},
         "routes": [
             {
-                "match": {name: sorted(values) for name in Match.__slots__ if (values := getattr(each.match, name))},
+                # An empty list matches nothing, and an absent one everything.
+                "match": {
+                    name: sorted(values)
+                    for name in Match.__slots__
+                    if (values := getattr(each.match, name)) is not None
+                },
                 "to": list(each.to),
                 "continues": each.continues,
                 "language": each.language,
