@@ -14,7 +14,7 @@ from streams.replay.simulate import simulate
 from streams.settings import read_settings
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.retention import Retention
-from streams.sla.instants import DAY, parse_rfc3339
+from streams.sla.instants import DAY, HOUR, parse_rfc3339
 
 SHORT = TimeLimits(retain_months=6)
 END = parse_rfc3339("2028-03-20T00:00:00Z")
@@ -137,6 +137,43 @@ def test_r26_months_that_are_kept_are_adjusted_and_claimed_as_before() -> None:
     assert cluster.codes() == ["too_late"], "the claim of December came after its sixty days"
     adjusted = [o["data"]["month"] for o in cluster.outputs() if o["data"].get("status") == "adjusted"]
     assert adjusted == ["2027-10", "2027-11", "2027-12", "2028-01", "2028-02"]
+
+
+def test_r26_a_month_is_adjusted_before_it_is_evicted_while_its_outages_are_known() -> None:
+    """The contract is corrected half an hour before the month would be evicted, and its statement settles for one."""
+    evicted = parse_rfc3339("2028-04-01T00:00:00Z")
+    cluster = loaded(list(years()), until=evicted - 2 * HOUR)
+    late = contract("2028-03-31T23:20:00Z", "2027-09-01T00:00:00Z", charge=90_000, id="c-late")
+    cluster.publish(late, evicted - HOUR // 2)
+    cluster.rebuild_all()
+    cluster.pass_time(evicted + 20 * DAY)
+    adjusted = [o for o in cluster.outputs() if o["data"].get("status") == "adjusted"]
+    found = {o["data"]["month"]: (o["time"], o["data"]["downtime_s"], o["data"]["credit"]) for o in adjusted}
+    credit = {"amount_minor": 27_000, "currency": "USD"}
+    assert found["2027-09"] == ("2028-04-01T00:00:00Z", 30 * 3600, credit)
+    assert found["2027-10"] == ("2028-04-01T00:30:00Z", 30 * 3600, credit)
+    assert [o["data"]["waived"]["amount_minor"] for o in adjusted[:1]] == [30_608 - 27_000]
+    months = b" ".join(cluster.rows(LEDGER, MONTH))
+    assert (b"2027-09" in months, b"2027-12" in months) == (False, True), "it is evicted all the same"
+
+
+def test_r27_a_month_that_cannot_be_adjusted_before_it_is_evicted_costs_its_tenant_and_not_the_eviction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evicted = parse_rfc3339("2028-04-01T00:00:00Z")
+    cluster = loaded(list(years()), until=evicted - 2 * HOUR)
+    late = contract("2028-03-31T23:20:00Z", "2027-09-01T00:00:00Z", charge=90_000, id="c-late")
+    cluster.publish(late, evicted - HOUR // 2)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("streams.sla.credits.month_close.MonthClose.settle", fail)
+    cluster.sets_aside = True
+    cluster.pass_time(evicted + 20 * DAY)
+    assert cluster.codes() == ["internal"]
+    names = b" ".join(cluster.rows(LEDGER, IMPACTS))
+    assert (b"inc-2027-09" in names, b"inc-2027-12" in names) == (False, True)
 
 
 def test_r26_an_old_outage_that_arrives_late_changes_only_what_is_kept() -> None:

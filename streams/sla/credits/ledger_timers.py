@@ -16,7 +16,7 @@ from streams.sla.credits.rechecks import Rechecks
 from streams.sla.credits.retention import Eviction, Retention
 from streams.sla.credits.work_steps import Steps, WorkInProgress
 from streams.sla.erasure import Erasures
-from streams.sla.instants import LATEST
+from streams.sla.instants import LATEST, Month
 from streams.sla.timers import Timers
 
 EVICTION = ""
@@ -153,11 +153,20 @@ class LedgerTimers:
         """The earliest timer due strictly before an instant, as (due, tenant). Months that were past when their
         contract arrived wait until the backfill has been idle (R32), or until `backfill_idle` says that it is over.
         Queued rechecks are due at the arrival of their input."""
+        first = self._first(before, backfill_idle=backfill_idle)
+        unsettled = self._unsettled(first[0]) if first is not None and first[1] == EVICTION else None
+        return first if first is None or unsettled is None else (first[0], unsettled[0].tenant)
+
+    def _first(self, before: int, *, backfill_idle: bool) -> tuple[int, str] | None:
+        """As `first_due`; of an eviction before which a tenant's month is settled the key is that of the eviction."""
         if self._work:
             return self._work.due if self._work.due[0] < before else None
         due = self._timers.first_due(min(before, self.watermark + 1), backfill_idle=backfill_idle)
         queued = self._first_queued()
         return queued if queued is not None and queued[0] < before and (due is None or queued[0] <= due[0]) else due
+
+    def _unsettled(self, due: int) -> tuple[Account, Month] | None:
+        return self._eviction.unsettled(due, self._timers.quarantined)
 
     def _first_queued(self) -> tuple[int, str] | None:
         rechecking, rewriting = self.rechecks.first_due(), self.rewrites.first_due()
@@ -166,7 +175,7 @@ class LedgerTimers:
     def fire(self, before: int, *, backfill_idle: bool = False) -> Posted | None:
         """Do the next step of the earliest due timer or queued work; None when there is none. A month of many incidents
         takes several."""
-        chosen = self.first_due(before, backfill_idle=backfill_idle)
+        chosen = self._first(before, backfill_idle=backfill_idle)
         if chosen is None:
             return None
         if self._work:
@@ -176,7 +185,10 @@ class LedgerTimers:
         elif chosen == self.rechecks.first_due():
             self._work.begin(*chosen, self.rechecks.step())
         elif chosen[1] == EVICTION:
-            return self._evict(chosen[0])
+            unsettled = self._unsettled(chosen[0])
+            if unsettled is None:
+                return self._evict(chosen[0])
+            self._work.begin(chosen[0], unsettled[0].tenant, self._settle(*unsettled, chosen[0]))
         else:
             backfill_idle = backfill_idle or self._timers.backfill_idle_at < min(before, self.watermark + 1)
             self.clock = max(self.clock, chosen[0] + 1)
@@ -192,6 +204,10 @@ class LedgerTimers:
     def _fire(self, due: int, tenant: str, *, backfill_idle: bool) -> Steps[None]:
         account = self._accounts[tenant]
         yield from self.month_close.fire(account, due, backfill_idle=backfill_idle)
+        self.schedule(account)
+
+    def _settle(self, account: Account, month: Month, due: int) -> Steps[None]:
+        yield from self.month_close.settle(account, month, due)
         self.schedule(account)
 
     def _schedule_eviction(self) -> None:

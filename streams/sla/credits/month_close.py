@@ -77,6 +77,15 @@ class MonthClose:
             if instant is not None and instant <= due:
                 yield from self._provisional(account, month, instant)
 
+    def settle(self, account: Account, month: Month, due: int) -> Steps[None]:
+        """Adjust a month that is evicted then as far as it is known, before what it is computed from goes."""
+        adjust_at = account.state_of(month).adjust_at
+        assert adjust_at is not None
+        # The eviction may be a belated one: no statement is dated before what it counts.
+        changed_at = adjust_at - account.settled_terms(month).policy.statements.adjust_after
+        yield from self._adjust(account, month, max(due, changed_at))
+        self._record(account, month, account.state_of(month)._replace(adjust_at=None))
+
     # -- claims ------------------------------------------------------------------------------------------------------
 
     @staticmethod

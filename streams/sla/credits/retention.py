@@ -1,11 +1,14 @@
 """Retention of the ledger: months older than the setting are evicted, and every input that only they need.
 
 Once a month the limit moves on. Months that end by it have no state any more and get no statement; inputs that concern
-nothing else are rejected `too_late`.
+nothing else are rejected `too_late`. A month whose adjustment is pending then is adjusted first: afterwards nothing is
+left of its outages.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.sla.events import ContractSet, CreditClaimed, Event, MaintenanceScheduled, Rejection
@@ -64,6 +67,19 @@ class Eviction:
         self._tenants: list[str] = []
         self._incidents: list[str] = []
         self._plans: list[str] = []
+
+    def unsettled(self, due: int, left_out: Callable[[str], bool]) -> tuple[Account, Month] | None:
+        """A month that the next step evicts and whose adjustment is pending; of a tenant that is not `left_out`."""
+        until = max(self._retention.until, self._retention.limit(due))
+        begun = bool(self._tenants or self._incidents or self._plans)
+        for tenant in self._tenants[-STEP:] if begun else nsmallest(STEP, self._accounts):
+            account = self._accounts.get(tenant)
+            if account is None or left_out(tenant):
+                continue
+            for month in sorted(account.adjusting):
+                if month_bounds(month, account.contracts.zone)[1] <= until:
+                    return account, month
+        return None
 
     def step(self, due: int) -> EvictedRows:
         """The next step of the eviction that was due at an instant; `Retention.pending` says whether more follow."""
