@@ -280,3 +280,22 @@ def test_a_comment_that_is_made_private_later_stays_an_answer(tmp_path: Path) ->
         (ignored,) = webhook(tmp_path, later).ignored
         assert "stays an answer" in ignored.reason
         assert ignored[2:] == (change, "jira-10042")
+
+
+@pytest.mark.parametrize(
+    "others", [[], [{"field": "Component", "toString": "Web", "to": "1"}]], ids=["alone", "beside"]
+)
+def test_a_tier_that_is_removed_is_told_because_no_event_takes_it_back(tmp_path: Path, others: list[Json]) -> None:
+    mapping = tmp_path / "tiers.yaml"
+    tier = "    tier: [{from: issue.fields.customfield_1.value}]\n    tenants:\n"
+    mapping.write_text(MAPPING.replace("    tenants:\n", tier).replace("FIELD", "customfield_2.value"))
+    removed = {"field": "Tier", "fieldId": "customfield_1", "from": "7", "fromString": "1", "to": None}
+    payload = changed([], removed, *others)
+    payload["issue"]["fields"] |= {
+        "customfield_1": None,
+        "customfield_2": ACME,
+        "components": [{"id": "1", "name": "Web"}],
+    }
+    found = translate.webhook(load_mapping(mapping)["jira"], json.dumps(payload).encode())
+    assert [each[2:] for each in found.ignored] == [("tier_removed", "jira-17334")]
+    assert [each.event_type for each in found.events] == ["incident.reclassified" for _ in others]

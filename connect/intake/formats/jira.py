@@ -132,7 +132,7 @@ def _updated(
         found += tickets.status_changed(ticket, before, _state(payload, status[-1], source), source)
     elif cleared:
         found += tickets.status_changed(ticket, "resolved", _present_state(payload, source), source)
-    relevant = [each for each in found if not isinstance(each, IgnoredItem)]
+    relevant = [each for each in found if not isinstance(each, IgnoredItem) or each.unapplied is not None]
     yield from relevant or found[:1] or [IgnoredItem("", "the change means nothing to an incident")]
     if status and not isinstance(ignored, IgnoredByRule) and not cleared:
         yield from _unnamed_status(payload, ticket, status, source)

@@ -21,6 +21,8 @@ from connect.intake.sortable_ids import sortable
 from streams.sla.instants import parse_rfc3339
 
 Author = dict[str, object]
+#: A change that somebody has to look at.
+TIER_REMOVED = "tier_removed"
 
 
 class Ticket(NamedTuple):
@@ -79,7 +81,10 @@ def fields_changed(
         differing["tier"] = found.tier
     if differing:
         yield _fact(ticket, "incident.reclassified", source, differing)
-    else:
+    if was.tier is not None and found.tier is None:
+        reason = f"the ticket has no tier any more, which no event takes back: its incident stays of tier {was.tier}"
+        yield IgnoredItem("", reason, TIER_REMOVED, ticket.subject)
+    elif not differing:
         yield IgnoredItem("", "the severity does not depend on the change")
 
 
