@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import defaultdict
 from collections.abc import Callable
 
 import structlog
@@ -76,7 +75,7 @@ async def serve(
     codec = Codec(schemas)
     summaries = SummaryReader(kafka, codec, time) if settings.summaries else None
     known = ReadRecords()
-    loading, begun = RowLoading(), defaultdict[str, set[TopicPartition]](set)
+    loading = RowLoading()
     feed = RowFeed(
         kafka.topic_prefix,
         lambda: new_consumer(kafka.bootstrap(), kafka.aiokafka_security()),
@@ -98,11 +97,13 @@ async def serve(
 
     def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
         destination = found.routing.destinations[name]
+        # Of this worker: Kafka deletes the offsets of a destination that was removed, and may come back, after days.
+        begun = set[TopicPartition]()
         return DestinationWorker(
             destination,
             routing,
             HttpSender(destination, found.secrets[name], time, traces.tracer),
-            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name), loading, begun[name]),
+            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name), loading, begun),
             time,
             metrics,
             codec,
