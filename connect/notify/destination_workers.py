@@ -115,6 +115,8 @@ class DestinationWorkers:
         for worker in self.workers:
             worker.rows_made_anew(topic_id)
         if self._recorded:
+            if self._recording is not None:
+                self._recording.cancel()
             self._recording = asyncio.create_task(self._record_again())
 
     async def _record_again(self) -> None:

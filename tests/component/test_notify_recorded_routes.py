@@ -297,10 +297,14 @@ def test_routes_are_recorded_again_where_the_topic_of_rows_was_made_anew(monkeyp
         notifier = await started(log, TO_A)
         log.rows, log.away = [], True
         notifier.workers.rows_made_anew(b"2")
+        first = notifier.workers._recording
+        assert first is not None
+        notifier.workers.rows_made_anew(b"2")  # once more meanwhile
         for _ in range(5):
             await asyncio.sleep(0)
         log.away = False
         await until(lambda: len(log.kept()) == 1)
+        await until(first.cancelled)
         assert (notifier.routes(5), notifier.workers.of_another) == ({"a": "ja"}, None)
         await notifier.stop()
         again = Notifier(log, TO_B)
