@@ -30,7 +30,8 @@ class Outcome:
 
     def add(self, event: Event) -> bool:
         """Add one event; False when it was seen before and changes nothing. What late evidence has taken back and later
-        evidence brings back is published again with its id (R3): a breach, its retraction, a `met`, a closing."""
+        evidence brings back is published again with its id (R3): a classification, a breach, its retraction, a
+        `met`, a closing."""
         name = str(event["id"])
         if name in self.seen:
             back = self._is_back(event)
@@ -46,6 +47,8 @@ class Outcome:
         """Whether an event whose id was seen differs from what stands."""
         data = data_of(event)
         match event["type"]:
+            case "incident.classified":
+                return self.classified[str(event["subject"])]["id"] != event["id"]
             case "sla.breached":
                 return str(event["id"]) in self.retracted
             case "sla.breach_retracted":

@@ -62,9 +62,11 @@ class TopicWatch:
                 self._logger.info("topics_found")
         self.existing = frozenset(found)
         shape = None if missing else self._shape_problem(found)
-        if shape is not None and (self.problem is None or shape["reason"] != self.problem.get("reason")):
-            self._logger.error("topics_misshapen", **shape)
-        self.problem = shape if not missing else self._problem(missing) if not denied else _denied(denied)
+        # Arrivals that are not the broker's are told, and work goes on: they are right where clocks of senders are.
+        told = shape if missing or shape is not None else self._arrival_problem(found)
+        if told is not None and (self.problem is None or told["reason"] != self.problem.get("reason")):
+            self._logger.error("topics_misshapen", **told)
+        self.problem = told if not missing else self._problem(missing) if not denied else _denied(denied)
         metrics.TOPICS_UNUSABLE.set(self.problem is not None)
         read = (self._inputs | self._legacy) & found.keys()
         known = read | (self._changelogs & found.keys())
@@ -83,7 +85,7 @@ class TopicWatch:
         )
 
     def _shape_problem(self, found: Mapping[str, TopicDescription]) -> dict[str, object] | None:
-        """A topic that loses state or events, has no arrivals, or is too small for what is written to it."""
+        """A topic that loses state or events, or is too small for what is written to it."""
         for topic in sorted(self._needed - self._inputs):
             if found[topic].partitions < self._settings.partitions:
                 reason = (
@@ -91,7 +93,10 @@ class TopicWatch:
                 )
                 return {"reason": f"{reason}: create the topic anew with as many", "topic": topic}
         wrong = cleanup_problem(found, sorted(self._inputs), sorted(self._changelogs))
-        wrong = wrong or timestamps_problem(found, sorted(self._stamped))
+        return None if wrong is None else {"reason": wrong[1], "topic": wrong[0]}
+
+    def _arrival_problem(self, found: Mapping[str, TopicDescription]) -> dict[str, object] | None:
+        wrong = timestamps_problem(found, sorted(self._stamped))
         return None if wrong is None else {"reason": wrong[1], "topic": wrong[0]}
 
     def _problem(self, missing: list[str]) -> dict[str, object]:

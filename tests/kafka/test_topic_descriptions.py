@@ -121,7 +121,7 @@ def test_arrivals_that_are_no_longer_the_brokers_are_noticed_at_the_next_look(br
 
         async def look_until(reason: str | None) -> None:
             async with asyncio.timeout(TIMEOUT_S):
-                while await watch.look() is not (reason is None) or reason not in {None, _reason(watch)}:
+                while not await watch.look() or reason != _reason(watch):
                     await asyncio.sleep(0.05)
 
         try:

@@ -39,6 +39,18 @@ def closed(verdict: str) -> dict[str, object]:
     return {"id": verdict, "type": "incident.closed", "subject": "inc-1", "data": {"clocks": clocks}}
 
 
+def classified(flags: list[str]) -> dict[str, object]:
+    return {"id": "-".join(flags), "type": "incident.classified", "subject": "inc-1", "data": {"flags": flags}}
+
+
+def test_a_classification_that_late_evidence_brings_back_counts_again() -> None:
+    """Found by a drawn history: the limit of update windows is reached, taken back and reached again."""
+    outcome, limit = Outcome(), ["update_limit"]
+    story = [classified([]), classified(limit), classified(limit), classified([]), classified(limit)]
+    assert [outcome.add(each) for each in story] == [True, True, False, True, True]
+    assert outcome.classified == {"inc-1": classified(limit)}
+
+
 def test_a_verdict_that_late_evidence_brings_back_counts_again() -> None:
     outcome = Outcome()
     story = [met(10), met(10), met(20), met(10), met(10), closed("met"), closed("breached"), closed("met")]
