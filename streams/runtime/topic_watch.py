@@ -63,10 +63,10 @@ class TopicWatch:
         self.existing = frozenset(found)
         shape = None if missing else self._shape_problem(found)
         # Arrivals that are not the broker's are told, and work goes on: they are right where clocks of senders are.
-        told = shape if missing or shape is not None else self._arrival_problem(found)
-        if told is not None and (self.problem is None or told["reason"] != self.problem.get("reason")):
-            self._logger.error("topics_misshapen", **told)
-        self.problem = told if not missing else self._problem(missing) if not denied else _denied(denied)
+        reported = shape if missing or shape is not None else self._arrival_problem(found)
+        if reported is not None and (self.problem is None or reported["reason"] != self.problem.get("reason")):
+            self._logger.error("topics_misshapen", **reported)
+        self.problem = reported if not missing else self._problem(missing) if not denied else _denied(denied)
         metrics.TOPICS_UNUSABLE.set(self.problem is not None)
         read = (self._inputs | self._legacy) & found.keys()
         known = read | (self._changelogs & found.keys())
