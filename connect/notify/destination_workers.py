@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar, cast
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -30,6 +30,8 @@ _CONNECT_S = 30.0
 _LOOK_AGAIN_S = 0.1
 _ENDS_S = 2.0
 _RECORD_AGAIN_S = 1.0
+
+_T = TypeVar("_T")
 
 MakeWorker = Callable[[str, LoadedRouting, RoutingInForce], DestinationWorker]
 
@@ -121,19 +123,31 @@ class DestinationWorkers:
 
     async def _record_again(self) -> None:
         latest = recorded_row(list(self._recorded.values())[-1])
-        while True:
-            for worker in self.workers:
-                try:
-                    async with asyncio.timeout(_ENDS_S):
-                        return await worker.record([latest])
-                except (KafkaError, OSError, SlaError):  # a TimeoutError is an OSError
-                    continue
+
+        async def record(worker: DestinationWorker) -> bool:
+            await worker.record([latest])
+            return True
+
+        while not await self._by_any(record):
             await asyncio.sleep(_RECORD_AGAIN_S)
+
+    async def _by_any(self, ask: Callable[[DestinationWorker], Awaitable[_T]]) -> _T | None:
+        """What the first worker answers whose Kafka client works; None where none does."""
+        for worker in self.workers:
+            try:
+                async with asyncio.timeout(_ENDS_S):
+                    return await ask(worker)
+            except (KafkaError, OSError, SlaError):  # a TimeoutError is an OSError
+                continue
+        return None
 
     def routes_row(self, key: bytes, value: bytes | None) -> None:
         """A row of routes, in the order in which they were recorded."""
         self._recorded.pop(key, None)
-        if value is None or (found := read_recorded(key, value)) is None:
+        if value is None:
+            self._own_rows.discard(key)
+            return
+        if (found := read_recorded(key, value)) is None:
             return
         self._recorded[key] = found
         if self._restored:
@@ -265,29 +279,27 @@ class DestinationWorkers:
     async def _begin_routes(self, loaded: LoadedRouting) -> tuple[int, Mapping[int, int]] | None:
         """Record routes; until when other notifiers may not know of them, and where they begin. None while Kafka does
         not answer. The first ones, and those of a topic of alerts that was made anew, hold from its beginning."""
-        for worker in self.workers:
-            try:
-                async with asyncio.timeout(_ENDS_S):
-                    ends = await worker.alert_ends()
-                    if not self._must_record(loaded):
-                        return 0, ends
-                    assert self._clock is not None
-                    first = self._made_anew or not self._recorded
-                    at, shared = self._clock.now() // 1_000, any(each.shares for each in self.workers)
-                    furthest = self._routing.furthest()
-                    begins = {} if first else {each: max(end, furthest.get(each, 0)) for each, end in ends.items()}
-                    key = recorded_key(at, loaded.digest)
-                    found = RecordedRoutes(key, loaded.routing.routes, loaded.digest, begins, at, shared)
-                    left = [] if self._made_anew else [*self._recorded.values(), found]
-                    outdated = self._recorded.keys() - {key} if self._made_anew else ()
-                    obsolete = [StateRow(each, None) for each in sorted(outdated)]
-                    self._own_rows.add(key)
-                    await worker.record([recorded_row(found), *obsolete, *outdated_rows(left)])
-                    self._made_anew = False
-                    return (at + LEARNED_WITHIN_MS if shared else 0), ends
-            except (KafkaError, OSError, SlaError):  # a TimeoutError is an OSError
-                continue
-        return None
+
+        async def begin(worker: DestinationWorker) -> tuple[int, Mapping[int, int]]:
+            ends = await worker.alert_ends()
+            if not self._must_record(loaded):
+                return 0, ends
+            assert self._clock is not None
+            first = self._made_anew or not self._recorded
+            at, shared = self._clock.now() // 1_000, any(each.shares for each in self.workers)
+            furthest = self._routing.furthest()
+            begins = {} if first else {each: max(end, furthest.get(each, 0)) for each, end in ends.items()}
+            key = recorded_key(at, loaded.digest)
+            found = RecordedRoutes(key, loaded.routing.routes, loaded.digest, begins, at, shared)
+            left = [] if self._made_anew else [*self._recorded.values(), found]
+            outdated = self._recorded.keys() - {key} if self._made_anew else ()
+            obsolete = [StateRow(each, None) for each in sorted(outdated)]
+            self._own_rows.add(key)
+            await worker.record([recorded_row(found), *obsolete, *outdated_rows(left)])
+            self._made_anew = False
+            return (at + LEARNED_WITHIN_MS if shared else 0), ends
+
+        return await self._by_any(begin)
 
     def _tell_late(self, exchange: _Exchange, missing: Sequence[str]) -> None:
         if missing and not exchange.reported_late and asyncio.get_running_loop().time() >= exchange.late_at:
