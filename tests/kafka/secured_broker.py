@@ -23,6 +23,7 @@ from kafka.admin import (
     ResourceType,
     UserScramCredentialUpsertion,
 )
+from kafka_listeners import wait_for_listeners
 from token_endpoint import AUDIENCE, ISSUER, TokenEndpoint
 
 from cli.embedded_kafka import node_files
@@ -122,6 +123,7 @@ def secured_broker(folder: Path, grants: Mapping[str, Iterable[Grant]], users: I
         TokenEndpoint(jwks, password) as tokens,
         start_broker(port=port, extra=_settings(port, ports, folder, everybody)) as running,
     ):
+        wait_for_listeners(ports.values())
         with closing(KafkaAdminClient(bootstrap_servers=running.bootstrap)) as admin:
             admin.alter_user_scram_credentials(
                 [UserScramCredentialUpsertion(user, 1, password(user)) for user in everybody]

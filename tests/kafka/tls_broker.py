@@ -10,6 +10,7 @@ from pathlib import Path
 
 from certificates import DAY, certificate, validity
 from cryptography import x509
+from kafka_listeners import wait_for_listeners
 
 from cli.embedded_kafka.broker import start_broker
 from cli.embedded_kafka.node_files import HOST, free_port
@@ -74,6 +75,7 @@ def tls_broker(folder: Path) -> Iterator[TlsBroker]:
         extra[f"listener.name.{name}.ssl.keystore.type"] = "PEM"
         extra[f"listener.name.{name}.ssl.keystore.location"] = str(folder / f"{name}.pem")
     with start_broker(port=port, extra=extra) as broker:
+        wait_for_listeners(ports.values())
         listeners = {name: f"{HOST}:{each}" for name, each in ports.items()}
         yield TlsBroker(broker.bootstrap, listeners, ca, other_ca, client)
 
