@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from heapq import heapify, heappop, heappush
 
 
@@ -103,6 +104,11 @@ class Timers:
     def quarantined(self, key: str) -> bool:
         """Whether `key` has no timers until it is released."""
         return key in self._quarantined
+
+    @property
+    def all_quarantined(self) -> Set[str]:
+        """All keys that have no timers until they are released; it changes with them."""
+        return self._quarantined
 
     def release(self, key: str) -> bool:
         """Let `key` have timers again; False when it was not quarantined."""

@@ -168,12 +168,21 @@ def test_r27_a_month_that_cannot_be_adjusted_before_it_is_evicted_costs_its_tena
     def fail(*_: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("streams.sla.credits.month_close.MonthClose.settle", fail)
-    cluster.sets_aside = True
-    cluster.pass_time(evicted + 20 * DAY)
+    with monkeypatch.context() as broken:
+        broken.setattr("streams.sla.credits.month_close.MonthClose.settle", fail)
+        cluster.sets_aside = True
+        cluster.pass_time(evicted + 20 * DAY)
     assert cluster.codes() == ["internal"]
     names = b" ".join(cluster.rows(LEDGER, IMPACTS))
-    assert (b"inc-2027-09" in names, b"inc-2027-12" in names) == (False, True)
+    assert (b"inc-2027-09" in names, b"inc-2027-12" in names) == (True, True), "the tenant's outages stay meanwhile"
+    cluster.rebuild_all()
+    released = contract("2028-04-21T00:00:00Z", "2028-04-21T00:00:00Z", charge=90_000, id="c-next")
+    cluster.publish(released, evicted + 20 * DAY)
+    cluster.pass_time(evicted + 50 * DAY)
+    adjusted = [o["data"] for o in cluster.outputs() if o["data"].get("status") == "adjusted"]
+    assert {o["month"]: o["downtime_s"] for o in adjusted}["2027-09"] == 30 * 3600
+    names = b" ".join(cluster.rows(LEDGER, IMPACTS))
+    assert (b"inc-2027-09" in names, b"inc-2027-12" in names) == (False, True), "they are evicted after its release"
 
 
 def test_r26_an_old_outage_that_arrives_late_changes_only_what_is_kept() -> None:

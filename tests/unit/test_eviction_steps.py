@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from story import micros, policies
 
@@ -10,7 +12,7 @@ from streams.sla.credits import retention
 from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.ledger_timers import EVICTION
 from streams.sla.credits.posted import Posted
-from streams.sla.events import ContractSet, Event, Money, Position
+from streams.sla.events import ContractSet, Event, Money, Output, Position
 from streams.sla.impact import Impact, ImpactCopy
 from streams.sla.instants import DAY
 
@@ -93,3 +95,29 @@ def test_an_impact_list_of_evicted_months_is_not_stored_again() -> None:
     longer = Impact("api", "complete_outage", START, LATER, None, "tenants", ("t1",))
     copy = ImpactCopy("inc-1", 3, (longer,), (PLACE,))
     assert isinstance(ledger.apply_impacts(copy, LATER, backfill=False), Posted)
+
+
+def test_r27_an_outage_of_a_tenant_in_quarantine_outlives_the_eviction_and_is_adjusted_at_its_release() -> None:
+    ledger, evicted = full(), micros("2026-10-01T00:00:00Z")
+    ledger.quarantine("t1")
+    start = micros("2026-03-03T00:00:00Z")
+    for number, tenant in ((1, "t1"), (2, "t2")):
+        impact = Impact("api", "complete_outage", start, start + DAY, None, "tenants", (tenant,))
+        ledger.apply_impacts(ImpactCopy(f"late-{number}", 1, (impact,), (PLACE,)), evicted - DAY, backfill=False)
+    assert [each.subject for each in march(ledger, LATER)] == ["t2"]
+    assert [name for name in ledger._impacts.names() if name.startswith("late")] == ["late-1"]
+    released = ledger.release("t1")
+    assert released is not None
+    assert [(row.tenant, row.month) for row in released.months] == [("t1", "2026-03")]
+    stated = list(march(ledger, LATER + 40 * DAY))
+    assert [(each.subject, each.data["status"], each.data["downtime_s"]) for each in stated] == [
+        ("t1", "adjusted", DAY)
+    ]
+    assert [name for name in ledger._impacts.names() if name.startswith("late")] == []
+    assert "2026-03" not in ledger._accounts["t1"].months
+
+
+def march(ledger: Ledger, before: int) -> Iterator[Output]:
+    """The statements of March that follow until an instant."""
+    while (posted := ledger.fire(before)) is not None:
+        yield from (each for each in posted.outputs if each.data.get("month") == "2026-03")

@@ -47,7 +47,7 @@ class LedgerTimers:
         self.clock = 0
         """The latest instant that an input or a timer has reached."""
         self.retention = Retention(time_limits.retain_months)
-        self._eviction = Eviction(self.retention, accounts, impacts, maintenance)
+        self._eviction = Eviction(self.retention, accounts, impacts, maintenance, self._timers.all_quarantined)
         self.month_close = MonthClose(impacts, maintenance)
         self.rechecks = Rechecks(*(accounts, self.month_close), account_of=self._active_account, schedule=self.schedule)
         self.rewrites = ImpactRewrites(impacts)
@@ -166,7 +166,7 @@ class LedgerTimers:
         return queued if queued is not None and queued[0] < before and (due is None or queued[0] <= due[0]) else due
 
     def _unsettled(self, due: int) -> tuple[Account, Month] | None:
-        return self._eviction.unsettled(due, self._timers.quarantined)
+        return self._eviction.unsettled(due)
 
     def _first_queued(self) -> tuple[int, str] | None:
         rechecking, rewriting = self.rechecks.first_due(), self.rewrites.first_due()
@@ -236,5 +236,6 @@ class LedgerTimers:
         account = self._accounts.get(tenant)
         if account is not None:
             self.recheck([tenant], account.begin, LATEST, self.clock)
+            self.month_close.recheck_retained(account, self.clock)
             self.schedule(account)
         return True

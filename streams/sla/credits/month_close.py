@@ -160,6 +160,17 @@ class MonthClose:
                 self._record(account, month, state._replace(adjust_at=adjust_at))
         return None
 
+    def recheck_retained(self, account: Account, arrival: int) -> None:
+        """Recheck settled months that would be evicted but for the tenant's quarantine, which ends: no other recheck
+        looks at them. A month that does not differ is not adjusted."""
+        until, zone = account.retention.until, account.contracts.zone if len(account.contracts) else "UTC"
+        for month, state in sorted(account.months.items()):
+            if month_bounds(month, zone)[1] > until:
+                return
+            if state.settled is not None and state.adjust_at is None:
+                after = account.settled_terms(month).policy.statements.adjust_after
+                self._record(account, month, state._replace(adjust_at=max(arrival, state.stated_at) + after))
+
     def count_items(self, accounts: Iterable[Account], start: int, end: int) -> int:
         """About how many impact lists and maintenances `recheck_months` looks at: those of settled months."""
         return sum(

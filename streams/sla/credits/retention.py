@@ -2,15 +2,18 @@
 
 Once a month the limit moves on. Months that end by it have no state any more and get no statement; inputs that concern
 nothing else are rejected `too_late`. A month whose adjustment is pending then is adjusted first: afterwards nothing is
-left of its outages.
+left of its outages. What concerns a tenant in quarantine stays until an eviction after its release, for its months are
+rechecked then (R27).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Set
 from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
+from streams.sla.credits.impact_index import tenants_of
+from streams.sla.credits.time_index import PLATFORM
 from streams.sla.events import ContractSet, CreditClaimed, Event, MaintenanceScheduled, Rejection
 from streams.sla.instants import DAY, Month, format_rfc3339, month_bounds, month_of, months_before
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from streams.sla.credits.account import Account
     from streams.sla.credits.impact_index import Impacts
     from streams.sla.credits.maintenance import Maintenance
+    from streams.sla.impact import ImpactCopy
 
 STEP = 50
 """Accounts that are looked at, and incidents or maintenances that are evicted, in one step, so that other work comes
@@ -58,8 +62,15 @@ class Eviction:
     """Evicts in steps."""
 
     def __init__(
-        self, retention: Retention, accounts: dict[str, Account], impacts: Impacts, maintenance: Maintenance
+        self,
+        retention: Retention,
+        accounts: dict[str, Account],
+        impacts: Impacts,
+        maintenance: Maintenance,
+        quarantined: Set[str],
     ) -> None:
+        """`quarantined` are the tenants in quarantine at any time."""
+        self._quarantined = quarantined
         self._retention = retention
         self._accounts = accounts
         self._impacts = impacts
@@ -68,13 +79,13 @@ class Eviction:
         self._incidents: list[str] = []
         self._plans: list[str] = []
 
-    def unsettled(self, due: int, left_out: Callable[[str], bool]) -> tuple[Account, Month] | None:
-        """A month that the next step evicts and whose adjustment is pending; of a tenant that is not `left_out`."""
+    def unsettled(self, due: int) -> tuple[Account, Month] | None:
+        """A month that the next step evicts and whose adjustment is pending."""
         until = max(self._retention.until, self._retention.limit(due))
         begun = bool(self._tenants or self._incidents or self._plans)
         for tenant in self._tenants[-STEP:] if begun else nsmallest(STEP, self._accounts):
             account = self._accounts.get(tenant)
-            if account is None or left_out(tenant):
+            if account is None or tenant in self._quarantined:
                 continue
             for month in sorted(account.adjusting):
                 if month_bounds(month, account.contracts.zone)[1] <= until:
@@ -92,12 +103,14 @@ class Eviction:
         evicted = EvictedRows([], [], [])
         for _ in range(min(STEP, len(self._tenants))):
             account = self._accounts.get(self._tenants.pop())
-            if account is not None:
+            if account is not None and account.tenant not in self._quarantined:
                 self._evict_account(account, evicted)
         if not self._tenants:
             self._evict_impacts(evicted)
             for _ in range(min(STEP, len(self._plans))):
-                evicted.facts.extend(self._maintenance.remove(self._plans.pop()))
+                plan = self._plans.pop()
+                if not self._retains_for_quarantined():
+                    evicted.facts.extend(self._maintenance.remove(plan))
         retention.pending = bool(self._tenants or self._incidents or self._plans)
         return evicted
 
@@ -105,11 +118,21 @@ class Eviction:
         for _ in range(min(LOOKED_AT, len(self._incidents))):
             incident_id = self._incidents.pop()
             copy = self._impacts.get(incident_id)
-            if copy is not None and copy.ends_by(self._retention.until):
+            if copy is not None and copy.ends_by(self._retention.until) and not self._is_retained(copy):
                 evicted.incidents.append(incident_id)
                 self._impacts.remove(incident_id)
                 if len(evicted.incidents) == STEP:
                     return
+
+    def _is_retained(self, copy: ImpactCopy) -> bool:
+        """Whether an impact list concerns a tenant in quarantine."""
+        if not self._retains_for_quarantined():
+            return False
+        concerned = tenants_of(copy.impacts)
+        return PLATFORM in concerned or not self._quarantined.isdisjoint(concerned)
+
+    def _retains_for_quarantined(self) -> bool:
+        return any(tenant in self._accounts for tenant in self._quarantined)
 
     def _evict_account(self, account: Account, evicted: EvictedRows) -> None:
         until = self._retention.until
