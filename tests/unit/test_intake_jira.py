@@ -299,3 +299,19 @@ def test_a_tier_that_is_removed_is_told_because_no_event_takes_it_back(tmp_path:
     found = translate.webhook(load_mapping(mapping)["jira"], json.dumps(payload).encode())
     assert [each[2:] for each in found.ignored] == [("tier_removed", "jira-17334")]
     assert [each.event_type for each in found.events] == ["incident.reclassified" for _ in others]
+
+
+@pytest.mark.parametrize("others", [[], [{"field": "Component", "toString": "Web", "to": "1"}]])
+def test_a_tier_that_is_removed_is_told_where_its_value_before_is_unknown(tmp_path: Path, others: list[Json]) -> None:
+    mapping = tmp_path / "tiers.yaml"
+    tier = "    tier: [{from: issue.fields.customfield_1.key}]\n    tenants:\n"
+    mapping.write_text(MAPPING.replace("    tenants:\n", tier).replace("FIELD", "customfield_2.value"))
+    removed = {"field": "Tier", "fieldId": "customfield_1", "from": "[Tier 7]", "fromString": "[Tier 7]", "to": None}
+    payload = changed([], removed, *others)
+    payload["issue"]["fields"] |= {
+        "customfield_1": None,
+        "customfield_2": ACME,
+        "components": [{"id": "1", "name": "Web"}],
+    }
+    found = translate.webhook(load_mapping(mapping)["jira"], json.dumps(payload).encode())
+    assert [each[2:] for each in found.ignored] == [("tier_removed", "jira-17334")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -17,6 +18,9 @@ from story import Line
 
 from connect.intake import translate
 from connect.intake.formats.registry import format_of
+from connect.intake.mapping.classification import WITHOUT_TIER
+from connect.intake.mapping.expressions import parse_expression
+from connect.intake.mapping.mapping_rule import MappingRule
 from streams.sla.instants import parse_rfc3339
 
 DAY = "2026-10-12T"
@@ -182,6 +186,24 @@ def test_an_end_that_the_mapping_gives_no_incident_is_an_end_alone() -> None:
     payload["monitor"]["tags"] = [{"name": "tenant", "value": "*"}]
     found = translate.webhook(SOURCES["uptime-kuma"], json.dumps(payload).encode())
     assert ([each.event_type for each in found.events], found.rejected) == (["incident.resolved"], [])
+
+
+def test_a_message_without_a_tier_says_that_its_incident_keeps_the_one_it_had() -> None:
+    rule = MappingRule(1, path=parse_expression("ticket.tier"))
+    payload = recorded("zammad", "2")
+    for tier, told in (("1", []), (None, [WITHOUT_TIER])):
+        payload["ticket"]["tier"] = tier
+        found = translate.webhook(replace(SOURCES["zammad"], tier=(rule,)), json.dumps(payload).encode())
+        assert "incident.reclassified" in [each.event_type for each in found.events]
+        assert [(each.reason, each.unapplied) for each in found.ignored] == [(each, None) for each in told]
+
+
+def test_an_opening_that_only_comes_with_an_end_is_left_out_where_its_source_may_not_publish_it() -> None:
+    """The end is published, so its sender is not told that the request failed."""
+    payload = json.dumps(recorded("uptime-kuma", "2-up")).encode()
+    for limits in ({"only_tenants": ("elsewhere",)}, {"allow": ("incident.resolved",)}):
+        found = translate.webhook(replace(SOURCES["uptime-kuma"], **limits), payload)
+        assert ([each.event_type for each in found.events], found.rejected) == (["incident.resolved"], [])
 
 
 WAITS = {

@@ -292,6 +292,12 @@ def test_a_recovery_that_is_heard_of_first_does_not_end_the_next_outage() -> Non
         assert [(each["start"], each["end"]) for each in intervals] == [("2026-07-01T13:00:00Z", None)]
 
 
+def test_an_opening_that_only_comes_with_a_recovery_is_left_out_where_its_source_may_not_publish_it() -> None:
+    limited = replace(BY_COMPONENT, only_tenants=("elsewhere",))
+    found = decided(limited, component(1, "2026-08-01T06:00:00Z", "major_outage", "operational"))
+    assert ([each.event_type for each in found.events], found.rejected) == (["incident.resolved"], [])
+
+
 def test_maintenance_of_a_component_is_no_outage() -> None:
     started = decided(BY_COMPONENT, component(1, "2026-04-10T08:00:00Z", "operational", "under_maintenance"))
     assert not started.events

@@ -31,6 +31,7 @@ from connect.intake.mapping.body_rules import (
     facts_of,
 )
 from connect.intake.mapping.classification import (
+    WITHOUT_TIER,
     Classified,
     classification_fields,
     classify,
@@ -45,6 +46,7 @@ from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.paths import FieldPath, PayloadTexts, lookup
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.permissions import forbidden
 from connect.intake.sortable_ids import compact
 from streams.sla.instants import format_rfc3339
 from streams.sla.limits import MAX_ID_CHARACTERS
@@ -188,7 +190,12 @@ def _fact(fact: str, message: JsonMessage) -> Iterator[ItemOutcome]:
     at = _time(message, "time", rules.time)
     if fact == RECLASSIFIED:
         found = _classified(message)
-        yield found if isinstance(found, RejectedItem) else _event(message, fact, at, classification_fields(found))
+        if isinstance(found, RejectedItem):
+            yield found
+            return
+        yield _event(message, fact, at, classification_fields(found))
+        if message.source.tier and found.tier is None:
+            yield IgnoredItem(message.item, WITHOUT_TIER)
     elif fact == REOPENED:
         yield _event(message, fact, at, {})
     elif fact in WAITING:
@@ -236,7 +243,9 @@ def _opened_before(message: JsonMessage, at: int) -> Iterator[EventItem]:
     if isinstance(classified, Classified):
         # It sorts behind the opening of an outage that begins at this instant.
         name = f"{message.subject}-opened-{compact(at)}-{RESOLVED}"
-        yield _as_event(message, "incident.opened", name, at, opened_fields(classified, message.rules.channel))
+        opening = _as_event(message, "incident.opened", name, at, opened_fields(classified, message.rules.channel))
+        if forbidden(message.source, opening.event) is None:  # else the end is an orphan, and its sender did no wrong
+            yield opening
 
 
 def _reported_at(rules: BodyRules, texts: PayloadTexts, otherwise: int) -> int:

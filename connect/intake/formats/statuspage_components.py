@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from connect.intake.formats.statuspage_page import identity_of, instant, time_of
 from connect.intake.mapping.classification import (
+    WITHOUT_TIER,
     Classified,
     IgnoredByRule,
     Unmapped,
@@ -21,6 +22,7 @@ from connect.intake.mapping.classification import (
 )
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.permissions import forbidden
 from streams.sla.instants import DAY, to_datetime
 
 #: Status of a component → the impact that Statuspage gives an incident with such a component. The others are no outage.
@@ -88,11 +90,16 @@ def component_outcomes(payload: dict[str, Any], source: Source) -> Iterator[Item
         case Unmapped(reason):
             yield RejectedItem("", "invalid", f"component {it.component}: {reason}")
         case Classified() as found:
+            if it.after in _IMPACTS and source.tier and found.tier is None:
+                yield IgnoredItem("", WITHOUT_TIER)
             facts = _failed(it.at, found) if it.after in _IMPACTS else _recovered(it.at, found)
             for moment, kind, data in facts:
                 subject = f"{source.name}-{it.component}-{_quarter(moment)}"
                 event_id = f"{subject}-{kind}-{it.change}"
-                yield EventItem("", event(f"incident.{kind}", event_id, source.source, subject, time_of(it.at), data))
+                made = event(f"incident.{kind}", event_id, source.source, subject, time_of(it.at), data)
+                extra = kind == "opened" and it.after not in _IMPACTS  # its sender did no wrong if it is forbidden
+                if not extra or forbidden(source, made) is None:
+                    yield EventItem("", made)
 
 
 def _failed(at: int, found: Classified) -> Iterator[tuple[int, str, dict[str, object]]]:

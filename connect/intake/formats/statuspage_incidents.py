@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from connect.intake.formats.statuspage_page import PageIncident, Post, instant, time_of
 from connect.intake.mapping.classification import (
+    WITHOUT_TIER,
     Classified,
     IgnoredByRule,
     Unmapped,
@@ -62,6 +63,8 @@ def incident_outcomes(found: PageIncident, source: Source, *, history: bool = Fa
                 name = f"{subject}-reclassified-{sortable(found.updated_at)}"
                 at, fields = time_of(found.updated_at), classification_fields(classified)
                 yield EventItem("", event("incident.reclassified", name, source.source, subject, at, fields))
+                if source.tier and classified.tier is None:
+                    yield IgnoredItem("", WITHOUT_TIER)
 
 
 def unknown_components(found: PageIncident, source: Source, subject: str) -> Iterator[IgnoredItem]:

@@ -117,7 +117,10 @@ def fields_set(
     if data:
         yield from _opening(ticket, found, source, _again(ticket))  # it may not have been mapped until now
         yield _fact(ticket, "incident.reclassified", source, data)
-    else:
+    if "tier" in names and found.tier is None:
+        reason = "the ticket has no tier, and no event takes one back: its incident keeps the tier that it may have"
+        yield IgnoredItem("", reason, TIER_REMOVED, ticket.subject)
+    elif not data:
         yield IgnoredItem("", "the mapping does not depend on the change")
 
 

@@ -10,6 +10,11 @@ from connect.intake.mapping.paths import lookup, texts_of
 from connect.intake.mapping.rules import IMPACTS, TIERS, Source
 from streams.sla.limits import MAX_TEXT_BYTES
 
+#: Told where nothing says whether the incident had a tier before, so nobody has to look at it.
+WITHOUT_TIER = (
+    "the mapping gives no tier now, and no event takes one back: its incident keeps the one that it had"
+)
+
 
 class Classified(NamedTuple):
     """The classification of a payload: fields of an `incident.opened`."""
