@@ -14,7 +14,7 @@ from streams.sla.credits.ledger_timers import EVICTION
 from streams.sla.credits.posted import Posted
 from streams.sla.events import ContractSet, Event, Money, Output, Position
 from streams.sla.impact import Impact, ImpactCopy
-from streams.sla.instants import DAY
+from streams.sla.instants import DAY, HOUR
 
 PLACE = Position("t", 0, 0)
 START = micros("2026-01-01T00:00:00Z")
@@ -115,6 +115,19 @@ def test_r27_an_outage_of_a_tenant_in_quarantine_outlives_the_eviction_and_is_ad
     ]
     assert [name for name in ledger._impacts.names() if name.startswith("late")] == []
     assert "2026-03" not in ledger._accounts["t1"].months
+
+
+def test_r26_a_month_that_is_settled_for_an_eviction_keeps_no_flag_of_inputs_before_their_turn() -> None:
+    """The eviction waits until all inputs are known that arrived before the one that was applied before its turn."""
+    ledger, evicted = full(), micros("2026-10-01T00:00:00Z")
+    ledger.timers.out_of_turn(evicted + 6 * HOUR)
+    start = micros("2026-03-03T00:00:00Z")
+    impact = Impact("api", "complete_outage", start, start + DAY, None, "tenants", ("t1",))
+    ledger.apply_impacts(ImpactCopy("late", 1, (impact,), (PLACE,)), evicted - HOUR // 2, backfill=False)
+    stated = list(march(ledger, LATER))
+    assert [each.data["flags"] for each in stated][-1:] == [[]]
+    assert [each.data["downtime_s"] for each in stated][-1:] == [DAY]
+    assert "2026-03" not in ledger._accounts["t1"].months, "it is evicted all the same"
 
 
 def march(ledger: Ledger, before: int) -> Iterator[Output]:

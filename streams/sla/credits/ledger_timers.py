@@ -184,6 +184,9 @@ class LedgerTimers:
             return self.posted()._replace(impacts=self.rewrites.take())
         elif chosen == self.rechecks.first_due():
             self._work.begin(*chosen, self.rechecks.step())
+        elif chosen[1] == EVICTION and chosen[0] < self.month_close.out_of_turn_until:
+            # What is settled now would keep the flag of such statements: no adjustment could follow.
+            self._timers.set(EVICTION, None, self.month_close.out_of_turn_until)
         elif chosen[1] == EVICTION:
             unsettled = self._unsettled(chosen[0])
             if unsettled is None:
