@@ -3,11 +3,14 @@ rows."""
 
 from __future__ import annotations
 
+from typing import cast
+
 from agents.changelog.erasures import put_erased, redacted_input
 from agents.changelog.input_rows import InputRows, row_key
 from agents.changelog.ledger import (
     BACKFILL_IDLE,
     delete_evicted,
+    delete_fact,
     put_erased_tenant,
     put_fact,
     put_impacts,
@@ -119,6 +122,9 @@ class PostingWriter:
             if output.type == STATEMENT:
                 key = month_key(output.subject, str(output.data["month"]))
                 self._egress.publish_latest(send, MONTHS, key, effects)
+        for claim in posted.rejected:
+            self._rejects.reject_stored(claim.tenant, claim.position, claim.arrival, claim.rejection, effects)
+            delete_fact(claim.tenant, claim.source, cast(str, claim.rejection.event_id), effects)
         for row in posted.months:
             put_month(self._rows, row, effects)
         if posted.evicted is not None:

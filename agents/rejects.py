@@ -57,6 +57,13 @@ class RejectWriter:
         original = routed.record if routed is not None and routed.forwarded else record
         self.reject(original, rejection, effects, attempts)
 
+    def reject_stored(
+        self, subject: str, position: Position, arrival: int, rejection: Rejection, effects: Effects
+    ) -> None:
+        """Reject an input that was accepted before. The reject has its coordinates and no value, of which the state
+        has no texts and persons."""
+        self.reject(Record(*position, arrival, subject.encode(), None, []), rejection, effects)
+
     def write_quarantine(
         self,
         subject: str,

@@ -31,6 +31,11 @@ def put_fact(rows: InputRows, event: Event, arrival: int, position: Position, ef
     effects.put(row_key(FACT, event.subject, event.source, event.id), row)
 
 
+def delete_fact(subject: str, source: str, name: str, effects: Effects) -> None:
+    """Delete the row of an input that is not stored any more."""
+    effects.put(row_key(FACT, subject, source, name), None)
+
+
 def put_impacts(
     rows: InputRows, impacts: ImpactCopy, arrival: int, effects: Effects, evidence: Mapping[str, object] | None = None
 ) -> None:

@@ -78,8 +78,8 @@ def rejected_message() -> dict[str, Any]:
         "payload": {
             "type": ["string", "null"],
             "format": "binary",
-            "description": "The original's bytes, whatever they are; none if an incident or tenant was quarantined, or "
-            "if the original is too large to store.",
+            "description": "The original's bytes, whatever they are; none if an incident or tenant was quarantined, "
+            "if a claim was too late once its contract was known, or if the original is too large to store.",
         },
         "bindings": {
             "kafka": {

@@ -113,11 +113,12 @@ class Simulation:
                     self._ledger.apply_impacts(impact_copy(output.data), self.clock, backfill=output.backfill)
                 )
 
-    @staticmethod
-    def _ledger_outputs(decision: Posted | Duplicate) -> Iterator[dict[str, object]]:
+    def _ledger_outputs(self, decision: Posted | Duplicate) -> Iterator[dict[str, object]]:
         if isinstance(decision, Posted):
             for output in decision.outputs:
                 yield _json(output, LEDGER_SOURCE)
+            for claim in decision.rejected:
+                yield self._rejected(claim.rejection, claim.position.offset + 1, claim.tenant)
 
     def _rejected(
         self, rejection: Rejection, number: int, subject: str | None = None, at: int | None = None

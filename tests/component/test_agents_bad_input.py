@@ -29,6 +29,7 @@ from story import (
 )
 
 from agents.changelog.input_rows import DERIVED_LIMIT
+from agents.changelog.ledger import FACT
 from agents.reject_log import RejectLog, about
 from streams.errors import PolicyChanged
 from streams.internal_topics import TO_INCIDENTS, TO_LEDGER, unwrap, wrap
@@ -159,6 +160,21 @@ def test_a_claim_that_is_too_late_is_rejected() -> None:
     cluster.publish(contract("2026-02-20T00:00:00Z"), micros("2026-02-20T00:00:00Z"))
     cluster.pass_time(START + 100 * DAY)
     cluster.publish(claimed("99 10:00", "2026-02"), START + 100 * DAY)
+    assert cluster.codes() == ["too_late"]
+
+
+def test_a_claim_that_turns_out_to_be_too_late_once_its_contract_is_known_is_rejected_with_its_coordinates() -> None:
+    cluster = Cluster(policies(), mark_every=DAY)
+    claim = cluster.publish(claimed("99 10:00", "2026-03"), START + 100 * DAY)
+    cluster.publish(contract("2026-02-20T00:00:00Z", backfill=True), START + 100 * DAY)
+    assert cluster.codes() == []
+    cluster.rebuild_all()
+    cluster.pass_time(START + 102 * DAY)
+    (rejects,) = cluster.rejects()
+    assert (rejects.code, rejects.place) == ("too_late", ("contract-events", claim.partition, claim.offset))
+    assert len(cluster.rows(LEDGER, FACT)) == 1, "the claim is not stored any more"
+    cluster.rebuild_all()
+    cluster.pass_time(START + 104 * DAY)
     assert cluster.codes() == ["too_late"]
 
 

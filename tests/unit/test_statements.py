@@ -101,6 +101,19 @@ def test_r26_a_claim_too_late_that_came_before_its_contract_does_not_hide_a_good
     assert tell(outputs, "issued") == ["issued acme 2026-03 10000 claimed"]
 
 
+def test_r26_a_claim_too_late_that_came_before_its_contract_is_rejected_at_the_final_statement() -> None:
+    late = [claimed(f"2026-06-20T00:00:0{n}Z", "2026-03", id=f"late-{n}") for n in (0, 1)]
+    late_contract = contract("2026-02-20T00:00:00Z", received="2026-06-20T00:00:02Z", backfill=True)
+    outputs = run(*OUTAGE, *late, late_contract, until="2026-06-22T00:00:00Z")
+    rejected = [each["data"] for each in outputs if each["type"] == "sla.rejected"]
+    assert [(each["code"], each["line"], each["id"]) for each in rejected] == [
+        ("too_late", 3, "late-0"),
+        ("too_late", 4, "late-1"),
+    ]
+    assert rejected[0]["message"] == "claim late-0: 2026-03 could be claimed until 2026-06-03T00:00:00Z"
+    assert tell(outputs, "issued") == []
+
+
 def test_r26_automatic_credit_is_issued_at_the_final() -> None:
     own = replace(with_credit(shipped(), claim="automatic"), name="own")
     found = march(*OUTAGE, terms=contract(FEBRUARY, plan="own"), using=policies(own, default="own"))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from streams.sla import events as ev
 from streams.sla.arrival import TimeLimits, check_time
 from streams.sla.credits.account import Account, Claim
+from streams.sla.credits.claims import reject_claim
 from streams.sla.credits.erase_tenant import SLICE, ErasedTenant, erase
 from streams.sla.credits.impact_index import Impacts, tenants_of
 from streams.sla.credits.ledger_timers import LedgerTimers
@@ -97,7 +98,7 @@ class Ledger:
 
     def reject_claim(self, event: ev.Event) -> ev.Rejection | None:
         """Why a claim is too late, by what is applied (R26)."""
-        return self.timers.month_close.reject_claim(self._account(event.subject), event)
+        return reject_claim(self._account(event.subject), event)
 
     def _check_retention(self, event: ev.Event) -> ev.Rejection | None:
         if not self.timers.retention.until:
@@ -151,7 +152,7 @@ class Ledger:
     def _claim(self, account: Account, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
         """R26: a claim in time is stored; later it is `too_late`; repeats have no effect."""
         assert isinstance(event.payload, ev.CreditClaimed)
-        rejection = self.timers.month_close.reject_claim(account, event)
+        rejection = reject_claim(account, event)
         if rejection is not None:
             return Rejected(rejection)
         self._add_claim(account, event, arrival, position)

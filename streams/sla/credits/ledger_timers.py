@@ -94,7 +94,7 @@ class LedgerTimers:
     def posted(self) -> Posted:
         """What followed since the last call."""
         outputs, rows = self.month_close.take()
-        return Posted(outputs, rows, self.rechecks.take())
+        return Posted(outputs, rows, self.rechecks.take(), rejected=self.month_close.take_rejected())
 
     def restored(self, clock: int, backfill_idle_at: int) -> None:
         """All rows are restored: schedule the timers as of the instant reached."""

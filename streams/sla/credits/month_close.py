@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from streams.sla.credits.account import Account, MonthTerms, StatementState
+from streams.sla.credits.claims import RejectedClaim, reject_stored_claims
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.maintenance import Maintenance
 from streams.sla.credits.statement import MonthResult, month_steps
 from streams.sla.credits.statement_record import statement_data
 from streams.sla.credits.work_steps import Steps
-from streams.sla.events import CreditClaimed, Event, Output, Rejection
+from streams.sla.events import Output
 from streams.sla.ids import output_id
-from streams.sla.instants import LAST_MONTH, Month, format_rfc3339, month_bounds, next_month
+from streams.sla.instants import LAST_MONTH, Month, month_bounds, next_month
 
 OUT_OF_ORDER = "out_of_order"
 """The flag of a statement that may count inputs which arrived after its instant (R26)."""
@@ -47,6 +48,7 @@ class MonthClose:
         self._maintenance = maintenance
         self._outputs: list[Output] = []
         self._rows: list[MonthRow] = []
+        self._rejected: list[RejectedClaim] = []
         self.out_of_turn_until = 0
         """The latest arrival of an input that was applied before its turn."""
 
@@ -55,6 +57,11 @@ class MonthClose:
         taken = self._outputs, self._rows
         self._outputs, self._rows = [], []
         return taken
+
+    def take_rejected(self) -> tuple[RejectedClaim, ...]:
+        """The claims that were rejected since the last call; they are not stored any more."""
+        taken, self._rejected = self._rejected, []
+        return tuple(taken)
 
     def drop_rows(self, tenant: str) -> None:
         """Forget the changed states of a tenant: all its rows are written under another name."""
@@ -87,23 +94,6 @@ class MonthClose:
         self._record(account, month, account.state_of(month)._replace(adjust_at=None))
 
     # -- claims ------------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def reject_claim(account: Account, event: Event) -> Rejection | None:
-        """R26: a claim after `claimable_until` is too late; one made before the month is over is stored."""
-        assert isinstance(event.payload, CreditClaimed)
-        month = Month(event.payload.month)
-        state = account.state_of(month)
-        terms = account.terms(month)
-        if state.settled is not None:
-            until = state.claimable_until
-        elif terms is not None:
-            until = terms.claimable_until
-        else:
-            return None
-        if event.time <= until:
-            return None
-        return Rejection("too_late", f"{month} could be claimed until {format_rfc3339(until)}", event.id)
 
     def claimed(self, account: Account, month: Month, instant: int) -> None:
         """A claim was made in time: issue the credit of the last statement as far as it is not issued yet; a repeated
@@ -235,6 +225,8 @@ class MonthClose:
         if automatic or (claim is not None and claim.time <= until):
             cause = "automatic" if automatic else "claimed"
             self._issue(account, month, terms, result.credit, cause, instant)
+        elif claim is not None:
+            self._rejected += reject_stored_claims(account, month)
 
     def _adjust(self, account: Account, month: Month, instant: int) -> Steps[None]:
         """R26: one `adjusted` per settling, its delta against the previous non-provisional revision."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from streams.sla.credits.claims import RejectedClaim
 from streams.sla.credits.erase_tenant import ErasedTenant
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.recheck_queue import Recheck
@@ -19,8 +20,8 @@ class Posted(NamedTuple):
     """An input or timer took effect. `months` are the month states that changed, `rechecks` the queued rechecks that
     changed, by number (None: done), `erased` the state that is now under a pseudonym, `evicted` what is
     to be deleted, `retention` up to where and whether more is to be evicted, `impacts` the lists whose rows are to be
-    written anew, each with the arrival that the row gives. An input that is posted is state from now
-    on, under the names of `Ledger.erasures`."""
+    written anew, each with the arrival that the row gives, `rejected` the claims that were stored and are not any more.
+    An input that is posted is state from now on, under the names of `Ledger.erasures`."""
 
     outputs: list[Output]
     months: list[MonthRow]
@@ -29,6 +30,7 @@ class Posted(NamedTuple):
     evicted: EvictedRows | None = None
     retention: tuple[int, bool] | None = None
     impacts: Sequence[tuple[ImpactCopy, int]] = ()
+    rejected: Sequence[RejectedClaim] = ()
 
 
 LedgerDecision = Posted | Duplicate | Rejected
