@@ -95,6 +95,7 @@ def _source(
         states=states_of(keys.states, form.default_states),
         events={each: FeedbackRule(rule.becomes, rule.visibility) for each, rule in keys.events.items()},
         component_incidents=keys.component_incidents,
+        opening_with_updates=keys.opening_with_updates,
         deployment=keys.deployment,
         id_prefixes=id_prefixes,
         authentication=authentication_of(keys.authentication),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from connect.intake import translate
 from connect.intake.formats import alertmanager, cloudevents, json_body
 from connect.intake.formats.rest import ROUTES
 from connect.intake.mapping.rules import Source
-from connect.intake.mapping_file import load_mapping
+from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.translate import Translation
 from streams.serde.codec import decode
 from streams.sla.events import Rejection
@@ -217,3 +218,40 @@ def test_a_byte_order_mark_before_quoted_names() -> None:
     row = '"acme","2026-01-01T00:00:00Z","scalr-emergency","600000","USD","yes"\r\n'
     rows, bad = read_rows([names, row])
     assert (len(rows), bad) == (1, [])
+
+
+@pytest.mark.parametrize("source", [ZENDESK, JIRA], ids=["zendesk", "jira"])
+def test_a_ticket_whose_creation_was_lost_is_opened_by_its_updates(source: Source) -> None:
+    """R4: its updates would be orphans. The opening of the creation stands if it comes, in any order."""
+    source = replace(source, opening_with_updates=True, ignore=())
+    names = ["created", "comment", "priority", "resolved" if source.name == "jira" else "solved"]
+    created, *updates = [published(decided(source, recorded(f"{source.name}-{name}"))) for name in names]
+    for update in updates[source.name == "jira" :]:  # a comment of Jira does not say when its issue was created
+        assert update[0]["type"] == "incident.opened"
+        assert (update[0]["time"], update[0]["subject"]) == (created[0]["time"], created[0]["subject"])
+        assert update[0]["id"] > created[0]["id"]
+
+    def closed(*stories: list[Json]) -> Json:
+        lines = [json.dumps(each | {"receivedtime": "2026-04-10T12:00:00Z"}) for story in stories for each in story]
+        outputs = [json.loads(line) for line in simulated(lines)]
+        assert not [each for each in outputs if each["type"] == "sla.rejected"]
+        return next(each["data"] for each in reversed(outputs) if each["type"] == "incident.closed")
+
+    assert closed(created, *updates) == closed(*updates, created)
+    assert closed(*updates)["reason"] == "resolved"
+
+
+def test_a_ticket_that_was_over_is_opened_by_no_update() -> None:
+    payload = recorded("zendesk-comment")
+    payload["detail"]["status"] = "SOLVED"
+    found = decided(replace(ZENDESK, opening_with_updates=True, ignore=()), payload)
+    assert [each.event_type for each in found.events] == ["incident.updated"]
+
+
+def test_openings_with_updates_are_refused_beside_ignore(tmp_path: Path) -> None:
+    text = (ROOT / "examples" / "intake.yaml").read_text(encoding="utf-8")
+    assert "\n    ignore:" in text[text.index("  zendesk:") :]
+    path = tmp_path / "intake.yaml"
+    path.write_text(text.replace("    format: zendesk\n", "    format: zendesk\n    opening_with_updates: true\n"))
+    with pytest.raises(MappingError, match="does not say since when"):
+        load_mapping(path)

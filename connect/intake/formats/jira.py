@@ -14,7 +14,7 @@ from typing import Any, cast
 from connect.intake import signatures
 from connect.intake.formats import tickets
 from connect.intake.formats.jira_changes import field_name, fields_before
-from connect.intake.formats.source_format import AuthenticationError, Credentials, Receipt, SourceFormat
+from connect.intake.formats.source_format import INCIDENT_KEYS, AuthenticationError, Credentials, Receipt, SourceFormat
 from connect.intake.formats.tickets import Ticket
 from connect.intake.mapping.classification import IgnoredByRule, classify, ignored_by_rule
 from connect.intake.mapping.matching import quoted
@@ -80,6 +80,11 @@ def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutco
         state = _present_state(payload, source) if untouched else "open"
         yield from tickets.ticket_opened(ticket, payload, source, state)
         return
+    changes = _changes(payload, kind, ticket, source)
+    yield from tickets.with_opening(ticket, payload, changes, source, _present_state(payload, source))
+
+
+def _changes(payload: dict[str, Any], kind: str, ticket: Ticket, source: Source) -> Iterator[ItemOutcome]:
     ignored = ignored_by_rule(source, payload)
     if kind == "jira:issue_updated":
         yield from _updated(payload, ticket, source, ignored)
@@ -261,6 +266,7 @@ FORMAT = SourceFormat(
     authenticate=authenticate,
     looks_like=_looks_like,
     translate=translate,
+    keys=(*INCIDENT_KEYS, "opening_with_updates"),
     payload_roots=("issue",),
     path_problem=_path_problem,
     default_states=STATES,

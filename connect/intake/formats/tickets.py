@@ -124,6 +124,25 @@ def fields_set(
         yield IgnoredItem("", "the mapping does not depend on the change")
 
 
+def with_opening(
+    ticket: Ticket, view: object, changes: Iterator[ItemOutcome], source: Source, state: str
+) -> Iterator[ItemOutcome]:
+    """The outcomes of an update; where the mapping says so with the ticket's opening, without which they would be
+    orphans if the webhook of its creation was lost (R4). That of the creation sorts before it, and stands if it comes.
+    A ticket that was over by then is opened by nothing. `state` is what the status means."""
+    if not source.opening_with_updates:
+        yield from changes
+        return
+    found = list(changes)
+    types = {outcome.event["type"] for outcome in found if isinstance(outcome, EventItem)}
+    ended_before = state == "resolved" and not types & {"incident.resolved", "incident.reopened"}
+    if types and "incident.opened" not in types and not ended_before and isinstance(ticket.created, str):
+        classified = classify(source, view, ticket.title)
+        if isinstance(classified, Classified):
+            yield from _opening(ticket, classified, source, _again(ticket))
+    yield from found
+
+
 def ticket_deleted(ticket: Ticket, source: Source) -> Iterator[ItemOutcome]:
     """The ticket was deleted. Nothing can resolve its incident any more, so the incident ends now."""
     yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from connect.intake import signatures
 from connect.intake.formats import tickets
-from connect.intake.formats.source_format import AuthenticationError, Credentials, Receipt, SourceFormat
+from connect.intake.formats.source_format import INCIDENT_KEYS, AuthenticationError, Credentials, Receipt, SourceFormat
 from connect.intake.formats.tickets import Ticket
 from connect.intake.mapping.classification import IgnoredByRule, ignored_by_rule
 from connect.intake.mapping.rules import Source, States
@@ -94,7 +94,8 @@ def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutco
     except ValueError as error:
         yield RejectedItem("", "invalid", str(error))
         return
-    yield from _event(kind.removeprefix(PREFIX), payload, given, ticket, source)
+    changes = _event(kind.removeprefix(PREFIX), payload, given, ticket, source)
+    yield from tickets.with_opening(ticket, payload, changes, source, _state(payload, source))
 
 
 def _event(
@@ -220,6 +221,7 @@ FORMAT = SourceFormat(
     authenticate=authenticate,
     looks_like=_looks_like,
     translate=translate,
+    keys=(*INCIDENT_KEYS, "opening_with_updates"),
     payload_roots=("detail", "account_id", "subject", "type"),
     path_problem=_path_problem,
     default_states=STATES,

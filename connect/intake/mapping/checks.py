@@ -18,7 +18,16 @@ RULE_FIELDS = ("component", "impact", "tier", "tenants", "summary", "who", "inci
 MOST_ENTRIES = 2_000
 _FORMAT_KEYS = tuple(
     dict.fromkeys(
-        (*INCIDENT_KEYS, "incident", "component_incidents", "monitors", *FEEDBACK_KEYS, *EVENT_KEYS, *BODY_KEYS)
+        (
+            *INCIDENT_KEYS,
+            "incident",
+            "component_incidents",
+            "opening_with_updates",
+            "monitors",
+            *FEEDBACK_KEYS,
+            *EVENT_KEYS,
+            *BODY_KEYS,
+        )
     )
 )
 
@@ -104,6 +113,9 @@ def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPa
             for index in unreachable(entries):
                 yield (*here, field, index), f"{NEVER_APPLIES}; allowed: above that"
     ignored = keys.get("ignore")
+    if keys.get("opening_with_updates") is True and ignored and "opening_with_updates" in form.keys:
+        what = "an update does not say since when `ignore` has not named its ticket; allowed: without `ignore`"
+        yield (*here, "opening_with_updates"), what
     for index, each in enumerate(ignored if isinstance(ignored, list) and "ignore" in form.keys else []):
         yield from condition_problems(each, (*here, "ignore", index), form)
 

@@ -68,6 +68,8 @@ class Source:
     """Which incident that exists already a payload is about; without a value it is an incident of its own."""
     component_incidents: bool = False
     """Whether the status of a page's component opens an incident."""
+    opening_with_updates: bool = False
+    """Whether an update of a ticket publishes its opening too."""
     deployment: str = DEFAULT_PREFIX
     """The deployment whose pages and posts it acts on."""
     id_prefixes: tuple[str, ...] = ()

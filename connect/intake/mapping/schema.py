@@ -206,6 +206,11 @@ class SourceKeys(ConfigKeys):
     component_incidents: bool = Field(
         False, description="Whether the status of a component of the page opens an incident (format statuspage)."
     )
+    opening_with_updates: bool = Field(
+        False,
+        description="Whether an update of a ticket publishes its opening too, in case that the webhook of its creation "
+        "was lost (formats jira, zendesk).",
+    )
     deployment: Annotated[str, AfterValidator(check_deployment)] = Field(
         DEFAULT_PREFIX,
         description="SLA_NOTIFY_DEPLOYMENT of the notifier whose pages and posts these are "
