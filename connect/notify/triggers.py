@@ -12,8 +12,9 @@ JsonObject = Mapping[str, Any]
 Action = Literal["trigger", "resolve", "close"]
 
 BREACH, RETRACTED = "sla.breached", "sla.breach_retracted"
-#: The cause of a breach whose clock had a published verdict before (R12).
-LATE_EVIDENCE = "late_evidence"
+#: The causes of a breach whose clock had a published verdict before (R12), and by a change of severity, also when it is
+#: back (R13).
+LATE_EVIDENCE, RECLASSIFIED = "late_evidence", "reclassified"
 TRIGGERS = ("sla.warning", "sla.update_due", BREACH)
 _ACTIONS: Mapping[str, Action] = {
     **dict.fromkeys(TRIGGERS, "trigger"),

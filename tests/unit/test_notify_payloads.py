@@ -114,11 +114,12 @@ def test_nothing_in_an_alert_becomes_a_mention_or_a_link() -> None:
 def test_what_may_be_told_again_after_it_was_taken_back_has_the_record_in_its_webhook_id() -> None:
     """A consumer ignores an id that it knows, and a breach that is back has its id again (R3)."""
     names = []
-    for name, cause in [("breached", "elapsed"), ("retracted", "amended"), ("breached", "late_evidence")]:
+    causes = [("breached", "elapsed"), ("retracted", "amended"), ("breached", "late_evidence")]
+    for name, cause in [*causes, ("breached", "reclassified")]:  # which says the same each time it is back (R13)
         page = Page("inc-1", open={"response/1": 0})
         made = replace(trigger(name, id_="e1", cause=cause, metric="response", instance=1), at=7)
         names.append(HOOK.kind.prepare(HOOK, SECRETS, "inc-1", page.apply(made, HOOK, 0, busy=False).head, 0))
-    assert [each.headers["webhook-id"] for each in names] == ["e1", "e1-7", "e1-7"]
+    assert [each.headers["webhook-id"] for each in names] == ["e1", "e1-7", "e1-7", "e1-7"]
 
 
 def test_a_webhook_is_a_standard_webhook_that_verifies_with_each_key() -> None:

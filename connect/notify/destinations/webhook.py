@@ -13,7 +13,7 @@ from connect.notify.destinations.phrases import title
 from connect.notify.destinations.secrets import read_signing_secrets, read_url_secret
 from connect.notify.destinations.text import HEADERS
 from connect.notify.message import Message
-from connect.notify.triggers import LATE_EVIDENCE, RETRACTED, JsonObject
+from connect.notify.triggers import LATE_EVIDENCE, RECLASSIFIED, RETRACTED, JsonObject
 from connect.secret_refs import SecretKeys
 from streams.serde.cloudevents_headers import INCIDENT_ENDED
 from streams.serde.cloudevents_json import format_line
@@ -64,7 +64,7 @@ def webhook_id(message: Message) -> str:
     later evidence, and taken back again, each with the same event id (R3); so the id names the record too where that
     is possible, for consumers ignore an id that they know."""
     name, data = str(message.event["id"]), message.event["data"]
-    again = message.event["type"] == RETRACTED or data.get("cause") == LATE_EVIDENCE
+    again = message.event["type"] == RETRACTED or data.get("cause") in (LATE_EVIDENCE, RECLASSIFIED)
     return f"{name}-{message.record_at}" if again else name
 
 
