@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from connect.kafka_io.cancellation import finish
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.page_store_rows import StateRow
+from connect.notify.route_recording import Beginning, RouteRecording
 from connect.notify.routing.loaded import LEARNED_WITHIN_MS, LoadedRouting, RoutingInForce
-from connect.notify.routing.recorded import (
-    RecordedRoutes,
-    outdated_rows,
-    read_recorded,
-    recorded_key,
-    recorded_row,
-)
+from connect.notify.routing.recorded import RecordedRoutes
 from connect.notify.routing.rules import Routing
-from streams.errors import SlaError
 from streams.time_source import TimeSource
 
 #: A new destination joins its consumer group within seconds; one that takes longer is told in the log.
 _CONNECT_S = 30.0
 _LOOK_AGAIN_S = 0.1
-_ENDS_S = 2.0
-_RECORD_AGAIN_S = 1.0
-
-_T = TypeVar("_T")
 
 MakeWorker = Callable[[str, LoadedRouting, RoutingInForce], DestinationWorker]
 
@@ -46,13 +34,15 @@ class _Running(NamedTuple):
 class _Exchange:
     """A routing file that counts once its new destinations have joined their groups."""
 
-    def __init__(self, loaded: LoadedRouting, late_at: float) -> None:
-        self.loaded = loaded
+    def __init__(self, own: LoadedRouting, late_at: float, *, begins: bool, at_start: bool) -> None:
+        self.own = own
+        self.begins = begins
+        """Whether its routes are to be in force. Otherwise those in force stay, which may be of another notifier."""
         self.late_at = late_at
         """When to say that they have not, by the clock of the loop."""
         self.changed: list[str] = []
         self.reported_late = False
-        self.at_start = False
+        self.at_start = at_start
         """Whether it is the file of a start, and other routes were in force before."""
 
 
@@ -64,18 +54,14 @@ class DestinationWorkers:
     ) -> None:
         """With a `clock` routes are recorded in Kafka, and `routes_row` and `routes_read` are called with what is."""
         self._in_force = self._wanted = loaded
-        self._clock = clock
-        self._recorded: dict[bytes, RecordedRoutes] = {}
-        """In their order."""
         self._restored = clock is None
-        self._own_rows: set[bytes] = set()
-        self._recording: asyncio.Task[None] | None = None
-        self._made_anew = False
-        """The topic of alerts was, and what is recorded is of the one before."""
+        self._begins = False
+        """Whether the routes of this notifier's file are to be in force, in place of what is: it is new."""
         self._starts = False
         self._make = make
         self._metrics = metrics
         self._routing = RoutingInForce(loaded.routing)
+        self._recording = RouteRecording(lambda: self.workers, self._routing, clock)
         self._running: dict[str, _Running] = {}
         self._exchange: _Exchange | None = None
         self._exchanged = asyncio.Event()
@@ -93,7 +79,10 @@ class DestinationWorkers:
         return self._in_force.digest
 
     def use(self, loaded: LoadedRouting) -> None:
-        """Go on with another routing file: `run` exchanges it."""
+        """Go on with another routing file: `run` exchanges it. One that is the same is to be in force too, whatever
+        other notifiers have recorded; one of which only secrets are new changes no routes."""
+        only_secrets = loaded.digest == self._wanted.digest and loaded.secrets != self._wanted.secrets
+        self._begins = self._begins or not only_secrets
         self._wanted = loaded
         self._metrics.routing_loaded()
         self._exchanged.set()
@@ -101,14 +90,14 @@ class DestinationWorkers:
     @property
     def of_another(self) -> str | None:
         """The digest of the routing file of another notifier whose routes are in force in place of this one's."""
-        other = self._in_force.routing.routes != self._wanted.routing.routes and self._exchange is None
+        begin = self._exchange is not None and self._exchange.begins
+        other = self._in_force.routing.routes != self._wanted.routing.routes and not begin
         return self._in_force.digest if other and self._restored else None
 
     def alerts_made_anew(self) -> None:
         """The topic of alerts was deleted and made anew: none of its alerts was written before the routing in force."""
         self._routing.alerts_made_anew()
-        if self._clock is not None:
-            self._made_anew = True
+        if self._recording.alerts_made_anew():
             self._exchanged.set()
 
     def rows_made_anew(self, topic_id: bytes) -> None:
@@ -116,53 +105,24 @@ class DestinationWorkers:
         that are in force."""
         for worker in self.workers:
             worker.rows_made_anew(topic_id)
-        if self._recorded:
-            if self._recording is not None:
-                self._recording.cancel()
-            self._recording = asyncio.create_task(self._record_again())
-
-    async def _record_again(self) -> None:
-        latest = recorded_row(list(self._recorded.values())[-1])
-
-        async def record(worker: DestinationWorker) -> bool:
-            await worker.record([latest])
-            return True
-
-        while not await self._by_any(record):
-            await asyncio.sleep(_RECORD_AGAIN_S)
-
-    async def _by_any(self, ask: Callable[[DestinationWorker], Awaitable[_T]]) -> _T | None:
-        """What the first worker answers whose Kafka client works; None where none does."""
-        for worker in self.workers:
-            try:
-                async with asyncio.timeout(_ENDS_S):
-                    return await ask(worker)
-            except (KafkaError, OSError, SlaError):  # a TimeoutError is an OSError
-                continue
-        return None
+        self._recording.rows_made_anew()
 
     def routes_row(self, key: bytes, value: bytes | None) -> None:
         """A row of routes, in the order in which they were recorded."""
-        self._recorded.pop(key, None)
-        if value is None:
-            self._own_rows.discard(key)
-            return
-        if (found := read_recorded(key, value)) is None:
-            return
-        self._recorded[key] = found
-        if self._restored:
+        found = self._recording.read(key, value)
+        if found is not None and self._restored:
             self._adopt(found)
 
     def routes_read(self) -> None:
         """All that was recorded before is known. Where the file of this notifier has other routes now, those of before
         hold until its own begin, as after a change of the file."""
-        recorded = list(self._recorded.values())
+        recorded = self._recording.recorded
         self._restored = True
         if recorded:
             self._routing.restore(recorded)
             self._in_force = self._with_routes(recorded[-1])
         if not recorded or recorded[-1].routes != self._wanted.routing.routes:
-            self._starts = True
+            self._begins = self._starts = True
             self._exchanged.set()
 
     def _adopt(self, recorded: RecordedRoutes) -> None:
@@ -171,13 +131,13 @@ class DestinationWorkers:
         if recorded.routes == self._in_force.routing.routes:
             return
         in_force = self._with_routes(recorded)
-        shared = recorded.shared or recorded.key not in self._own_rows
+        shared = recorded.shared or not self._recording.is_own(recorded)
         doubt_until = recorded.at + LEARNED_WITHIN_MS if shared else 0
-        self._routing.use(in_force.routing, recorded.begins, doubt_until=doubt_until, adopted=True)
+        self._routing.use(in_force.routing, recorded.begins, doubt_until=doubt_until, own=self._routing.own)
         self._in_force = in_force
         other = recorded.routes != self._wanted.routing.routes
         self._metrics.routing_of_another(other)
-        if recorded.key not in self._own_rows:
+        if not self._recording.is_own(recorded):
             self._log.info(
                 "routing_of_another_notifier", digest=recorded.digest, own=self._wanted.digest, differs=other
             )
@@ -199,7 +159,7 @@ class DestinationWorkers:
                     return ended.result()
                 if self._exchanged.is_set():
                     self._exchanged.clear()
-                    self._exchange = await self._begin(self._wanted)
+                    self._exchange = await self._begin()
                 exchange = self._exchange
                 if (
                     self._restored
@@ -209,8 +169,7 @@ class DestinationWorkers:
                 ):
                     self._exchange = None
         finally:
-            if self._recording is not None:
-                self._recording.cancel()
+            self._recording.stop()
             await self._stop(list(self._running))
 
     async def _ended(self) -> asyncio.Task[None] | None:
@@ -225,27 +184,34 @@ class DestinationWorkers:
             exchanged.cancel()
         return next((each for each in tasks if each.done()), None)
 
-    async def _begin(self, loaded: LoadedRouting) -> _Exchange:
+    async def _begin(self) -> _Exchange:
         """Start new destinations: they join their groups before alerts are routed to them, or they would not read the
         first ones. Those of a file that was replaced before it counted end."""
-        exchange = _Exchange(loaded, asyncio.get_running_loop().time() + _CONNECT_S)
-        exchange.at_start, self._starts = self._starts, False
-        after = loaded.routing.destinations
+        own, late_at = self._wanted, asyncio.get_running_loop().time() + _CONNECT_S
+        exchange = _Exchange(own, late_at, begins=self._begins, at_start=self._starts)
+        self._starts = False
+        after = own.routing.destinations
         gone = [name for name in self._running if name not in after and name not in self._in_force.routing.destinations]
         exchange.changed = [
-            name for name, each in self._running.items() if name in after and not loaded.has_same(name, each.loaded)
+            name for name, each in self._running.items() if name in after and not own.has_same(name, each.loaded)
         ]
         await self._stop([*gone, *exchange.changed])
         for name in after:
             if name not in self._running:
-                self._start(name, loaded)
+                self._start(name, own)
         return exchange
+
+    def _routing_of(self, exchange: _Exchange) -> LoadedRouting:
+        own, routes = exchange.own, self._in_force.routing.routes
+        if exchange.begins or own.routing.routes == routes:
+            return own
+        return LoadedRouting(Routing(own.routing.destinations, routes), own.secrets, self._in_force.digest)
 
     def _all_joined(self, exchange: _Exchange) -> bool:
         """Whether the destinations that alerts are led to for the first time have joined; after a start the others
         too, unless that takes long: they know whether other notifiers run."""
         before = {name for route in self._in_force.routing.routes for name in route.to}
-        away = [name for name in exchange.loaded.routing.destinations if self._running[name].worker.failure is not None]
+        away = [name for name in exchange.own.routing.destinations if self._running[name].worker.failure is not None]
         missing = [name for name in away if name not in before]
         late = asyncio.get_running_loop().time() >= exchange.late_at
         self._tell_late(exchange, missing)
@@ -254,52 +220,25 @@ class DestinationWorkers:
     async def _complete(self, exchange: _Exchange) -> bool:
         """Route by the new file; False while Kafka does not say where its alerts begin. What is removed is stopped once
         nothing is routed there."""
-        after = exchange.loaded.routing.destinations
+        loaded = self._routing_of(exchange)
+        after = loaded.routing.destinations
         routed = {name for route in self._in_force.routing.routes for name in route.to}
-        doubt, ends = 0, cast(Mapping[int, int], {})
-        if self._must_record(exchange.loaded) or exchange.loaded.routing.routes != self._in_force.routing.routes:
-            found = await self._begin_routes(exchange.loaded)
+        begin = Beginning({})
+        if self._recording.needs(loaded) or loaded.routing.routes != self._in_force.routing.routes:
+            found = await self._recording.begin(loaded)
             if found is None:
                 self._tell_late(exchange, sorted(self._running))
                 return False
-            doubt, ends = found
+            begin = found
         added = [name for name in after if name not in routed]
         removed = [name for name in self._running if name not in after]
-        self._routing.use(exchange.loaded.routing, ends, doubt_until=doubt)
+        self._routing.use(loaded.routing, begin.ends, doubt_until=begin.doubt_until, own=exchange.own.routing)
         await self._stop(removed)
-        self._in_force = exchange.loaded
-        self._metrics.routing_of_another(False)
+        self._in_force = loaded
+        self._begins = self._begins and self._wanted is not exchange.own
+        self._metrics.routing_of_another(self.of_another is not None)
         self._log.info("routing_in_force", digest=self.digest, added=added, changed=exchange.changed, removed=removed)
         return True
-
-    def _must_record(self, loaded: LoadedRouting) -> bool:
-        latest = next(reversed(self._recorded.values()), None)
-        return self._clock is not None and (self._made_anew or latest is None or latest.routes != loaded.routing.routes)
-
-    async def _begin_routes(self, loaded: LoadedRouting) -> tuple[int, Mapping[int, int]] | None:
-        """Record routes; until when other notifiers may not know of them, and where they begin. None while Kafka does
-        not answer. The first ones, and those of a topic of alerts that was made anew, hold from its beginning."""
-
-        async def begin(worker: DestinationWorker) -> tuple[int, Mapping[int, int]]:
-            ends = await worker.alert_ends()
-            if not self._must_record(loaded):
-                return 0, ends
-            assert self._clock is not None
-            first = self._made_anew or not self._recorded
-            at, shared = self._clock.now() // 1_000, any(each.shares for each in self.workers)
-            furthest = self._routing.furthest()
-            begins = {} if first else {each: max(end, furthest.get(each, 0)) for each, end in ends.items()}
-            key = recorded_key(at, loaded.digest)
-            found = RecordedRoutes(key, loaded.routing.routes, loaded.digest, begins, at, shared)
-            left = [] if self._made_anew else [*self._recorded.values(), found]
-            outdated = self._recorded.keys() - {key} if self._made_anew else ()
-            obsolete = [StateRow(each, None) for each in sorted(outdated)]
-            self._own_rows.add(key)
-            await worker.record([recorded_row(found), *obsolete, *outdated_rows(left)])
-            self._made_anew = False
-            return (at + LEARNED_WITHIN_MS if shared else 0), ends
-
-        return await self._by_any(begin)
 
     def _tell_late(self, exchange: _Exchange, missing: Sequence[str]) -> None:
         if missing and not exchange.reported_late and asyncio.get_running_loop().time() >= exchange.late_at:

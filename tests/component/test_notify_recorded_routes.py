@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from connect.notify import destination_workers
+from connect.notify import destination_workers, route_recording
 from connect.notify.destination_workers import DestinationWorkers
-from connect.notify.destinations.kind import MASKED
+from connect.notify.destinations.kind import MASKED, Secrets
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store_rows import StateRow
 from connect.notify.routing.file import routing_in
@@ -138,6 +139,10 @@ class Notifier:
         await asyncio.gather(self.running, return_exceptions=True)
 
 
+def with_another_secret(loaded: LoadedRouting) -> LoadedRouting:
+    return replace(loaded, secrets={**loaded.secrets, "a": Secrets("https://other.example", ("key",))})
+
+
 def play(scenario: Callable[[Log], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(scenario(Log()), TIMEOUT_S))
 
@@ -218,6 +223,77 @@ def test_an_alert_for_a_destination_that_a_notifier_does_not_have_goes_by_its_ow
     play(scenario)
 
 
+def test_routes_of_another_notifier_stay_in_force_where_nothing_of_the_own_ones_changed() -> None:
+    """The topic of alerts is made anew, or a secret of a destination is exchanged: its file is no newer for that."""
+
+    async def scenario(log: Log) -> None:
+        old, new = await started(log, TO_A), await started(log, TO_B, shares=True)
+        before, later = log.kept(), log.clock.now() // 1_000 + LEARNED_WITHIN_MS
+        other = with_another_secret(old.load(TO_A))
+        old.workers.use(other)
+        await until(lambda: len(old.made) == 3)
+        await until(lambda: old.workers._exchange is None)
+        assert (log.kept(), old.workers.of_another) == (before, content_digest(TO_B.encode()))
+        assert old.workers._running["a"].loaded.secrets == other.secrets
+        log.clock.at += SECOND
+        for each in (new, old):
+            each.workers.alerts_made_anew()
+        await until(lambda: len(log.kept()) == 1)
+        await until(lambda: all(each.workers._exchange is None for each in (new, old)))
+        assert [(each.routes, each.begins) for each in log.kept()] == [(before[-1].routes, {})]
+        assert new.routes(5, at=later) == old.routes(5, at=later) == {"b": None}
+        assert (old.outdated(), new.outdated()) == (1, 0)
+        # What it does not have goes by its own file still.
+        await (await started(log, TO_C, shares=True)).stop()
+        assert old.routes(900, at=later + LEARNED_WITHIN_MS) == {"a": "ja"}
+        await asyncio.gather(old.stop(), new.stop())
+
+    play(scenario)
+
+
+def test_routes_that_another_notifier_records_meanwhile_are_not_overruled_by_a_new_secret() -> None:
+    async def scenario(log: Log) -> None:
+        old, new = await started(log, TO_A), await started(log, TO_A, shares=True)
+        other = with_another_secret(old.load(TO_A))
+        old.joins = False
+        old.workers.use(other)
+        await until(lambda: len(old.made) == 3)
+        log.clock.at += SECOND
+        new.workers.use(new.load(TO_B))
+        await until(lambda: old.workers.of_another is not None)
+        old.made[-1].failure = None
+        await until(lambda: old.workers._exchange is None)
+        assert [each.digest for each in log.kept()] == [content_digest(each.encode()) for each in (TO_A, TO_B)]
+        await asyncio.gather(old.stop(), new.stop())
+
+    play(scenario)
+
+
+def test_a_destination_whose_kafka_client_gives_no_answer_is_asked_last_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred that are asked one after the other would hold everything up for minutes."""
+    monkeypatch.setattr(route_recording, "_ASK_S", 0.01)
+
+    async def scenario(log: Log) -> None:
+        notifier = Notifier(log, TO_A)
+        await until(lambda: len(notifier.made) == 2)
+        asked = list[str]()
+
+        async def no_answer() -> dict[int, int]:
+            asked.append("a")
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        notifier.made[0].alert_ends = no_answer  # type: ignore[method-assign]
+        notifier.read()
+        await until(lambda: len(log.kept()) == 1)
+        assert asked == ["a"]
+        await notifier.stop()
+
+    play(scenario)
+
+
 def test_the_order_of_the_log_decides_where_two_change_at_once() -> None:
     async def scenario(log: Log) -> None:
         first, second = await started(log, TO_A), await started(log, TO_A)
@@ -291,13 +367,13 @@ def test_routes_of_a_topic_of_alerts_that_was_made_anew_hold_from_its_beginning(
 
 def test_routes_are_recorded_again_where_the_topic_of_rows_was_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start with another file would have taken its routes for those of all alerts that wait."""
-    monkeypatch.setattr(destination_workers, "_RECORD_AGAIN_S", 0.001)
+    monkeypatch.setattr(route_recording, "_RECORD_AGAIN_S", 0.001)
 
     async def scenario(log: Log) -> None:
         notifier = await started(log, TO_A)
         log.rows, log.away = [], True
         notifier.workers.rows_made_anew(b"2")
-        first = notifier.workers._recording
+        first = notifier.workers._recording._again
         assert first is not None
         notifier.workers.rows_made_anew(b"2")  # once more meanwhile
         for _ in range(5):

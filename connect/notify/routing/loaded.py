@@ -97,7 +97,6 @@ class RoutingInForce:
         self.routing = routing
         """In force. Its destinations are those of this notifier."""
         self._own = routing
-        """Of the file of this notifier; other routes may be in force, which another notifier has recorded."""
         self._before: list[_Earlier] = []
         """Earlier routings, the oldest first."""
         self._routed: dict[int, int] = {}
@@ -118,18 +117,25 @@ class RoutingInForce:
             self.routing = routing
         del self._before[:-_MOST_ROUTINGS]
 
-    def use(self, routing: Routing, ends: Mapping[int, int], *, doubt_until: int = 0, adopted: bool = False) -> None:
+    @property
+    def own(self) -> Routing:
+        """Of the file of this notifier; other routes may be in force, which another notifier has recorded."""
+        return self._own
+
+    def use(
+        self, routing: Routing, ends: Mapping[int, int], *, doubt_until: int = 0, own: Routing | None = None
+    ) -> None:
         """Route the alerts that are written from now on by another routing. `ends` are the offsets after the last ones
         that were written before, by partition. What a destination has routed meanwhile stays as it was. Alerts with a
-        timestamp before `doubt_until` (milliseconds) go by both routings: other notifiers may not know of it yet. An
-        `adopted` one is not of this notifier's own file."""
+        timestamp before `doubt_until` (milliseconds) go by both routings: other notifiers may not know of it yet. `own`
+        is of the file of this notifier, where the routing is not."""
         if routing.routes != self.routing.routes:
             partitions = {*ends, *self._routed}
             until = {each: max(ends.get(each, 0), self._routed.get(each, 0)) for each in partitions}
             self._before.append(_Earlier(until, self.routing, doubt_until))
             del self._before[:-_MOST_ROUTINGS]
         self.routing = routing
-        self._own = self._own if adopted else routing
+        self._own = routing if own is None else own
         self._found.clear()
         self._equal.clear()
 

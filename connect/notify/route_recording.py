@@ -1,0 +1,151 @@
+"""Records the routes in force in Kafka, through any destination whose client works (`routing/recorded.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from aiokafka.errors import KafkaError
+
+from connect.notify.destination_worker import DestinationWorker
+from connect.notify.page_store_rows import StateRow
+from connect.notify.routing.loaded import LEARNED_WITHIN_MS, LoadedRouting, RoutingInForce
+from connect.notify.routing.recorded import (
+    RecordedRoutes,
+    outdated_rows,
+    read_recorded,
+    recorded_key,
+    recorded_row,
+)
+from streams.errors import SlaError
+from streams.time_source import TimeSource
+
+#: All destinations are asked within this: they have one Kafka, so where one gets no answer, the others hardly do.
+_ASK_S = 2.0
+_RECORD_AGAIN_S = 1.0
+
+_T = TypeVar("_T")
+
+
+class Beginning(NamedTuple):
+    """Where routes begin: the offset after the last alert of each partition. Alerts with a timestamp before
+    `doubt_until` (milliseconds) go by the routes of before too."""
+
+    ends: Mapping[int, int]
+    doubt_until: int = 0
+
+
+class RouteRecording:
+    """What is recorded, as far as it was read, and the writing of it. Without a `clock` nothing is recorded."""
+
+    def __init__(
+        self, workers: Callable[[], Sequence[DestinationWorker]], routing: RoutingInForce, clock: TimeSource | None
+    ) -> None:
+        self._workers = workers
+        self._routing = routing
+        self._clock = clock
+        self._recorded: dict[bytes, RecordedRoutes] = {}
+        """In their order."""
+        self._own_rows: set[bytes] = set()
+        self._again: asyncio.Task[None] | None = None
+        self._alerts_made_anew = False
+        """What is recorded is of the topic of alerts before."""
+        self._first_asked = 0
+
+    @property
+    def recorded(self) -> Sequence[RecordedRoutes]:
+        """The oldest first."""
+        return list(self._recorded.values())
+
+    @property
+    def latest(self) -> RecordedRoutes | None:
+        return next(reversed(self._recorded.values()), None)
+
+    def is_own(self, recorded: RecordedRoutes) -> bool:
+        """Whether this notifier has recorded it."""
+        return recorded.key in self._own_rows
+
+    def read(self, key: bytes, value: bytes | None) -> RecordedRoutes | None:
+        """The routes of a row, in the order in which they were recorded; None where it deletes some, or is not of a
+        notifier of this release."""
+        self._recorded.pop(key, None)
+        if value is None:
+            self._own_rows.discard(key)
+            return None
+        if (found := read_recorded(key, value)) is not None:
+            self._recorded[key] = found
+        return found
+
+    def alerts_made_anew(self) -> bool:
+        """The topic of alerts was deleted and made anew; whether routes have to be recorded for it."""
+        self._alerts_made_anew = self._clock is not None
+        return self._alerts_made_anew
+
+    def rows_made_anew(self) -> None:
+        """The topic of rows was deleted and made anew: the latest are recorded again, until that succeeds."""
+        self.stop()
+        if self._recorded:
+            self._again = asyncio.create_task(self._record_latest())
+
+    def stop(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+
+    def needs(self, loaded: LoadedRouting) -> bool:
+        """Whether its routes have to be recorded before they are in force."""
+        latest = self.latest
+        return self._clock is not None and (
+            self._alerts_made_anew or latest is None or latest.routes != loaded.routing.routes
+        )
+
+    async def begin(self, loaded: LoadedRouting) -> Beginning | None:
+        """Record routes, where that is needed; None while Kafka does not answer. The first ones, and those of a topic
+        of alerts that was made anew, hold from its beginning."""
+
+        async def begin(worker: DestinationWorker) -> Beginning:
+            ends = await worker.alert_ends()
+            if not self.needs(loaded):
+                return Beginning(ends)
+            assert self._clock is not None
+            first = self._alerts_made_anew or not self._recorded
+            at, shared = self._clock.now() // 1_000, any(each.shares for each in self._workers())
+            furthest = self._routing.furthest()
+            begins = {} if first else {each: max(end, furthest.get(each, 0)) for each, end in ends.items()}
+            key = recorded_key(at, loaded.digest)
+            found = RecordedRoutes(key, loaded.routing.routes, loaded.digest, begins, at, shared)
+            left = [] if self._alerts_made_anew else [*self._recorded.values(), found]
+            outdated = self._recorded.keys() - {key} if self._alerts_made_anew else ()
+            obsolete = [StateRow(each, None) for each in sorted(outdated)]
+            self._own_rows.add(key)
+            await worker.record([recorded_row(found), *obsolete, *outdated_rows(left)])
+            self._alerts_made_anew = False
+            return Beginning(ends, at + LEARNED_WITHIN_MS if shared else 0)
+
+        return await self._by_any(begin)
+
+    async def _record_latest(self) -> None:
+        latest = recorded_row(self.recorded[-1])
+
+        async def record(worker: DestinationWorker) -> bool:
+            await worker.record([latest])
+            return True
+
+        while not await self._by_any(record):
+            await asyncio.sleep(_RECORD_AGAIN_S)
+
+    async def _by_any(self, ask: Callable[[DestinationWorker], Awaitable[_T]]) -> _T | None:
+        """What the first worker answers whose Kafka client works; None where none does in time. Whoever gave no answer
+        is asked last the next time."""
+        workers = self._workers()
+        first = self._first_asked % max(len(workers), 1)
+        try:
+            async with asyncio.timeout(_ASK_S):
+                for worker in [*workers[first:], *workers[:first]]:
+                    try:
+                        return await ask(worker)
+                    except (KafkaError, OSError, SlaError):
+                        self._first_asked += 1
+        except TimeoutError:
+            self._first_asked += 1
+        return None
