@@ -225,6 +225,39 @@ def test_slack_may_refuse_a_post_with_200(give: Answer, outcome: Outcome) -> Non
     play(scenario)
 
 
+SIGN_IN = b"\r\n<!DOCTYPE html><html><title>Sign in</title></html>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "give", "reason"),
+    [
+        ("pagerduty", answer("202 Accepted", b'{"status": "success", "dedup_key": "x"}'), None),
+        ("pagerduty", answer("202 Accepted", b"{}"), None),
+        ("pagerduty", answer("200 OK", b'{"status": "invalid event"}'), 'HTTP 200: {"status": "invalid event"}'),
+        ("pagerduty", answer("200 OK", SIGN_IN), "a page instead of an answer of PagerDuty, HTTP 200: <!DOCTYPE"),
+        ("pagerduty", dripping("202 Accepted"), None),
+        ("slack", answer("200 OK", SIGN_IN, "Content-Type: text/html"), "a page instead of an answer of Slack, HTTP"),
+        ("slack", answer("200 OK", "\ufeff<html>".encode()), "a page instead of an answer of Slack, HTTP"),
+        ("slack", answer("200 OK", b"ok", "Content-Type: text/html"), None),
+        ("webhook", answer("200 OK", SIGN_IN), None),
+    ],
+)
+def test_a_page_for_people_is_no_answer_of_a_service(kind: str, give: Answer, reason: str | None) -> None:
+    async def scenario() -> None:
+        async with serving(give) as server:
+            url = f"http://127.0.0.1:{server.port}/hook/secret-path"
+            api = url if kind == "pagerduty" else None
+            found = await tried(destination(kind, allow_private=True, timeout=60 * SECOND, api=api), url)
+            if reason is None:
+                assert found == Delivered()
+            else:
+                assert isinstance(found, Failed)
+                assert found.reason.startswith(reason)
+            assert b"Accept-Encoding: identity" in server.heads[0]  # nobody packs what is to be looked at
+
+    play(scenario)
+
+
 def test_nobody_there() -> None:
     async def scenario() -> None:
         with socket.socket() as free:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -55,6 +57,24 @@ def judge_status(status: int, retry_after: str | None, answer: str, now: int) ->
 def describe_status(status: int, answer: str) -> str:
     """The status and the start of the body, on one line."""
     return f"HTTP {status}: {plain(answer, _MAX_ANSWER_CHARACTERS)}" if answer.strip() else f"HTTP {status}"
+
+
+def judge_service(status: int, retry_after: str | None, answer: str, now: int, service: str) -> Outcome:
+    """As `judge_status` of a service that never answers a request with a page for people: a sign-in page, or that of a
+    proxy, is a failed attempt whatever its status. By the body: Slack's own `ok` says that it is HTML."""
+    found = judge_status(status, retry_after, answer, now)
+    if isinstance(found, Delivered) and answer.lstrip("\ufeff \t\r\n").startswith("<"):
+        return Failed(f"a page instead of an answer of {service}, {describe_status(status, answer)}")
+    return found
+
+
+def json_object(answer: str) -> Mapping[str, object]:
+    """The body where it is a JSON object; otherwise empty."""
+    try:
+        body = json.loads(answer)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _wait_asked_for(retry_after: str, now: int) -> int | None:

@@ -86,6 +86,7 @@ class HttpSender:
                 connector=aiohttp.TCPConnector(socket_factory=guard, ttl_dns_cache=30),
                 timeout=aiohttp.ClientTimeout(total=self._destination.timeout / SECOND),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept-Encoding": "identity"},  # what an answer says is looked at, and told
                 auto_decompress=False,
                 trust_env=False,
             )

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from connect.feedback_links import LinkedIncident, deployment_of_key, has_link, quoted_incident, title_link
-from connect.notify.destinations.answers import judge_status
+from connect.notify.destinations.answers import (
+    Delivered,
+    Failed,
+    Outcome,
+    describe_status,
+    json_object,
+    judge_service,
+)
 from connect.notify.destinations.kind import (
     Destination,
     DestinationKind,
@@ -160,6 +167,19 @@ def severity(destination: Destination, event_type: str, ours: str) -> PagerSever
     return _SEVERITIES.get(ours, "error")
 
 
+def judge(status: int, retry_after: str | None, answer: str, now: int) -> Outcome:
+    """As most services, unless a 2xx is a page for people, or has a JSON body whose `status` is not `success`."""
+    found = judge_service(status, retry_after, answer, now, "PagerDuty")
+    if isinstance(found, Delivered) and _refused(json_object(answer).get("status")):
+        return Failed(describe_status(status, answer))
+    return found
+
+
+def _refused(status: object) -> bool:
+    """Gateways and stand-ins say other things in other words; PagerDuty says it in a word."""
+    return isinstance(status, str) and status != "success"
+
+
 PAGERDUTY = DestinationKind(
     name="pagerduty",
     keys=PagerDutyKeys,
@@ -168,7 +188,8 @@ PAGERDUTY = DestinationKind(
     check=check,
     read_secrets=read_secrets,
     prepare=prepare,
-    judge=judge_status,
+    judge=judge,
+    reads_answers=True,
     pages_per_minute=30,
     give_up_after=6 * HOUR,
     concurrency=4,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -17,7 +16,14 @@ from connect.feedback_links import (
     button_value,
     deployment_of_key,
 )
-from connect.notify.destinations.answers import Delivered, Failed, Outcome, describe_status, judge_status
+from connect.notify.destinations.answers import (
+    Delivered,
+    Failed,
+    Outcome,
+    describe_status,
+    json_object,
+    judge_service,
+)
 from connect.notify.destinations.kind import Destination, DestinationKind, KindConfig, PreparedRequest, Secrets
 from connect.notify.destinations.phrases import facts, notify_phrases, title
 from connect.notify.destinations.secrets import read_url_secret
@@ -123,20 +129,12 @@ def _buttons(destination: Destination, message: Message) -> Sequence[JsonObject]
 
 
 def judge(status: int, retry_after: str | None, answer: str, now: int) -> Outcome:
-    """As most services, unless a 2xx has a JSON body that says `"ok": false`, as Slack's other interfaces, and gateways
-    to them, refuse a post."""
-    found = judge_status(status, retry_after, answer, now)
-    if isinstance(found, Delivered) and _refused(answer):
+    """As most services, unless a 2xx is a page for people, or has a JSON body that says `"ok": false`, as Slack's other
+    interfaces, and gateways to them, refuse a post."""
+    found = judge_service(status, retry_after, answer, now, "Slack")
+    if isinstance(found, Delivered) and json_object(answer).get("ok") is False:
         return Failed(describe_status(status, answer))
     return found
-
-
-def _refused(answer: str) -> bool:
-    try:
-        body = json.loads(answer)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(body, dict) and body.get("ok") is False
 
 
 def _label(text: str) -> JsonObject:
