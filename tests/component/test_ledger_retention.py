@@ -79,6 +79,18 @@ def test_r26_what_is_evicted_is_not_stated_again_after_a_restart(full: Cluster) 
     assert statements(cluster) == stated
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_r26_a_contract_of_years_with_a_later_charge_to_come_is_stated_after_a_restart(*, restarted: bool) -> None:
+    """The months of its beginning are evicted; a restart looks for the first one to close from there on."""
+    first = contract("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", id="c-1")
+    following = contract("2028-03-10T00:00:00Z", "2028-07-01T00:00:00Z", charge=5, id="c-2")
+    cluster = loaded([first, following])
+    if restarted:
+        cluster.rebuild_all()
+    cluster.pass_time(parse_rfc3339("2028-08-23T00:00:00Z"))
+    assert statements(cluster)[-6:] == [(f"2028-{month:02}", 1) for month in range(2, 8)]
+
+
 @pytest.mark.parametrize(
     "late",
     [

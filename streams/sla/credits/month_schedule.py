@@ -48,8 +48,11 @@ class MonthSchedule:
             if end >= last:
                 return None
             month = next_month(month)
-            if terms is None:  # nothing under contract: the next one that has is where the next contract begins
+            if terms is None:
+                # Nothing under contract: the next one that has is where the next contract begins. Or it is evicted: the
+                # next one that is not is where what is kept begins, or earlier if it was stated.
                 begins = [
+                    self._account.begin,
                     *(contract.valid_from for contract in self._account.contracts),
                     *(start for start, _ in stated),
                 ]
