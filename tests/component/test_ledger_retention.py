@@ -14,7 +14,7 @@ from streams.replay.simulate import simulate
 from streams.settings import read_settings
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.retention import Retention
-from streams.sla.instants import DAY, HOUR, parse_rfc3339
+from streams.sla.instants import DAY, HOUR, format_rfc3339, parse_rfc3339
 
 SHORT = TimeLimits(retain_months=6)
 END = parse_rfc3339("2028-03-20T00:00:00Z")
@@ -57,10 +57,11 @@ def test_r26_rows_of_what_is_older_than_the_setting_are_deleted(full: Cluster) -
     # Of March 2028 the months from September 2027 on are kept: six with a final statement, and what is provisional.
     rows = counts(cluster)
     assert 6 <= rows[MONTH] <= 7
-    assert rows[IMPACTS] == 4
+    # What ends less than a month before them stays too: elsewhere it may lie in the first month that is kept.
+    assert rows[IMPACTS] == 5
     partitions = cluster.topics.partitions
-    # Both contract facts (the first fixes the zone, the last is in force), four claims, four maintenances everywhere.
-    assert rows[FACT] == 2 + 4 + 4 * partitions
+    # Both contract facts (the first fixes the zone, the last is in force), four claims, five maintenances everywhere.
+    assert rows[FACT] == 2 + 4 + 5 * partitions
     assert len(cluster.rows(LEDGER, RETENTION)) == partitions
     expected = outcome_of(simulate(texts(lines), policies(), until=END, time_limits=SHORT))
     assert disagreements(expected, cluster.outcome()) == []
@@ -149,6 +150,39 @@ def test_r26_months_that_are_kept_are_adjusted_and_claimed_as_before() -> None:
     assert cluster.codes() == ["too_late"], "the claim of December came after its sixty days"
     adjusted = [o["data"]["month"] for o in cluster.outputs() if o["data"].get("status") == "adjusted"]
     assert adjusted == ["2027-10", "2027-11", "2027-12", "2028-01", "2028-02"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "start", "month"),
+    [
+        ("America/Los_Angeles", "2027-09-10T00:00:00Z", "2027-09"),
+        ("America/Los_Angeles", "2027-09-01T09:00:00Z", "2027-09"),
+        ("Asia/Tokyo", "2027-09-30T16:00:00Z", "2027-10"),
+    ],
+)
+def test_r24_the_first_month_that_is_kept_keeps_what_it_needs_in_every_zone(zone: str, start: str, month: str) -> None:
+    """A correction of the charge, after the eviction, finds the outage, the maintenance and the contract there."""
+    begin = parse_rfc3339(start)
+    cluster = loaded(
+        [
+            contract("2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z", zone=zone, id="c-1"),
+            contract("2027-01-02T00:00:00Z", format_rfc3339(begin + HOUR // 2), charge=70_000, zone=zone, id="c-2"),
+            maintenance("2027-01-02T00:00:00Z", start, format_rfc3339(begin + 2 * HOUR)),
+            opened(start, tenants=["acme"]),
+            resolved(format_rfc3339(begin + 7 * HOUR)),
+        ],
+        until=parse_rfc3339("2028-04-01T12:00:00Z"),
+    )
+    announced = maintenance("2028-04-02T00:00:00Z", start, format_rfc3339(begin + 3 * HOUR), announced=start, of="m-2")
+    cluster.publish(announced, parse_rfc3339("2028-04-02T00:00:00Z"))
+    late = contract("2028-04-02T00:00:00Z", format_rfc3339(begin + HOUR), charge=90_000, zone=zone, id="c-3")
+    cluster.publish(late, parse_rfc3339("2028-04-02T00:00:00Z"))
+    cluster.pass_time(parse_rfc3339("2028-04-23T00:00:00Z"))
+    assert cluster.codes() == []
+    stated = [o["data"] for o in cluster.outputs() if o["data"].get("month") == month]
+    found = [(each["status"], each["downtime_s"], each["excluded_s"], each["eligible_s"]) for each in stated]
+    whole = stated[0]["eligible_s"]
+    assert found[-2:] == [("final", 5 * 3600, 2 * 3600, whole), ("adjusted", 4 * 3600, 3 * 3600, whole)]
 
 
 def test_r26_a_month_is_adjusted_before_it_is_evicted_while_its_outages_are_known() -> None:

@@ -105,7 +105,7 @@ class Ledger:
             return None
         if isinstance(event.payload, ev.MaintenanceScheduled) and event.subject in self._maintenance:
             return None  # it may take time away from a version that is kept, wherever it lies itself (R23)
-        return reject_evicted(self._accounts.get(event.subject), event, self.timers.retention.until)
+        return reject_evicted(self._accounts.get(event.subject), event, self.timers.retention)
 
     def _apply_erasure(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
         erased = None
@@ -178,7 +178,7 @@ class Ledger:
         self.timers.arrived(arrival, backfill=backfill)
         copy = self.erasures.impacts(copy)
         old = self._impacts.get(copy.incident_id)
-        if old.revision >= copy.revision if old is not None else copy.ends_by(self.timers.retention.until):
+        if old.revision >= copy.revision if old is not None else copy.ends_by(self.timers.retention.inputs_until):
             return Duplicate()  # or what it concerns is evicted
         changed = (set(old.impacts) if old is not None else set()) ^ set(copy.impacts)
         self.store_impacts(copy)

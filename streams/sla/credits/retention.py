@@ -1,7 +1,7 @@
 """Retention of the ledger: months older than the setting are evicted, and every input that only they need.
 
 Once a month the limit moves on. Months that end by it have no state any more and get no statement; inputs that concern
-nothing else are rejected `too_late`. A month whose adjustment is pending then is adjusted first: afterwards nothing is
+nothing else, in any zone, are rejected `too_late`. A month whose adjustment is pending then is adjusted first: afterwards nothing is
 left of its outages. What concerns a tenant in quarantine stays until an eviction after its release, for its months are
 rechecked then (R27).
 """
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 STEP = 50
 """Accounts that are looked at, and incidents or maintenances that are evicted, in one step, so that other work comes
 between."""
+LONGEST_MONTH = 32 * DAY
+"""Longer than every calendar month, in every zone."""
 LOOKED_AT = 1_000
 """Incidents that are looked at in one step."""
 
@@ -40,6 +42,12 @@ class Retention:
         self.months = months
         self.until = 0
         self.pending = False
+
+    @property
+    def inputs_until(self) -> int:
+        """What ends by this instant no month needs that is kept: in other zones than UTC the first of them begins
+        nearly a month before `until`, or some hours."""
+        return max(self.until - LONGEST_MONTH, 0)
 
     def next_due(self, clock: int) -> int:
         """When to evict next: at once when one is pending, else when the next month begins (UTC)."""
@@ -99,7 +107,7 @@ class Eviction:
             retention.until = max(retention.until, retention.limit(due))
             self._tenants = sorted(self._accounts, reverse=True)
             self._incidents = self._impacts.names()
-            self._plans = self._maintenance.ended_by(retention.until)
+            self._plans = self._maintenance.ended_by(retention.inputs_until)
         evicted = EvictedRows([], [], [])
         for _ in range(min(STEP, len(self._tenants))):
             account = self._accounts.get(self._tenants.pop())
@@ -118,7 +126,7 @@ class Eviction:
         for _ in range(min(LOOKED_AT, len(self._incidents))):
             incident_id = self._incidents.pop()
             copy = self._impacts.get(incident_id)
-            if copy is not None and copy.ends_by(self._retention.until) and not self._is_retained(copy):
+            if copy is not None and copy.ends_by(self._retention.inputs_until) and not self._is_retained(copy):
                 evicted.incidents.append(incident_id)
                 self._impacts.remove(incident_id)
                 if len(evicted.incidents) == STEP:
@@ -139,7 +147,7 @@ class Eviction:
         months = ended_months(account, until)
         for month in months:
             account.remove_month(month)
-        facts = facts_before(account, until)
+        facts = facts_before(account, self._retention)
         account.remove_facts(facts)
         if not account.facts and not account.months:
             del self._accounts[account.tenant]
@@ -159,17 +167,17 @@ def ended_months(account: Account, until: int) -> list[Month]:
     ]
 
 
-def facts_before(account: Account, until: int) -> list[tuple[str, str]]:
+def facts_before(account: Account, retention: Retention) -> list[tuple[str, str]]:
     """The identities (source, id) of claims of evicted months, and of contract facts that apply to no instant after
-    `until`. The fact that fixes zone and currency, the first to arrive and those that raise a flag stay."""
+    `Retention.inputs_until`. The fact that fixes zone and currency, the first to arrive and those that raise a flag stay."""
     contracts, zone = account.contracts, account.contracts.zone if len(account.contracts) else None
-    earlier = [contract[:4] for contract in contracts if contract.valid_from <= until]
+    earlier = [contract[:4] for contract in contracts if contract.valid_from <= retention.inputs_until]
     found = []
     for (source, name), stored in account.facts.items():
         payload = stored.event.payload
         if isinstance(payload, CreditClaimed):
             month = Month(payload.month)
-            if month not in account.months and _has_ended(month, zone, until):
+            if month not in account.months and _has_ended(month, zone, retention.until):
                 found.append((source, name))
         elif isinstance(payload, ContractSet):
             superseded = earlier and (payload.valid_from, stored.event.time, name, source) < earlier[-1]
@@ -185,18 +193,18 @@ def _has_ended(month: Month, zone: str | None, until: int) -> bool:
     return month_bounds(month, zone or "UTC")[1] + (0 if zone else DAY) <= until
 
 
-def reject_evicted(account: Account | None, event: Event, until: int) -> Rejection | None:
+def reject_evicted(account: Account | None, event: Event, retention: Retention) -> Rejection | None:
     """A contract fact, claim or maintenance that concerns only what is evicted is too late. `account` is its tenant's,
     if there is one."""
     payload = event.payload
-    evicted = False
+    evicted, until = False, retention.inputs_until
     if isinstance(payload, MaintenanceScheduled):
         evicted = payload.end <= until
     elif isinstance(payload, CreditClaimed):
         month, zone = Month(payload.month), None
         if account is not None and len(account.contracts):
             zone = account.contracts.zone
-        evicted = (account is None or month not in account.months) and _has_ended(month, zone, until)
+        evicted = (account is None or month not in account.months) and _has_ended(month, zone, retention.until)
     elif isinstance(payload, ContractSet):
         contracts = () if account is None else account.contracts
         earlier = [contract[:4] for contract in contracts if contract.valid_from <= until]
@@ -207,5 +215,5 @@ def reject_evicted(account: Account | None, event: Event, until: int) -> Rejecti
             evicted = payload.valid_to is not None and payload.valid_to <= until
     if not evicted:
         return None
-    message = f"concerns only months before {format_rfc3339(until)}, which are not kept any more (SLA_RETAIN_MONTHS)"
+    message = f"concerns only months before {format_rfc3339(retention.until)}, which are not kept any more (SLA_RETAIN_MONTHS)"
     return Rejection("too_late", message, event.id)
