@@ -11,6 +11,7 @@ from story import Line, claimed, contract, maintenance, opened, policies, resolv
 from agents.changelog.ledger import FACT, IMPACTS, MONTH, RETENTION
 from cli.replay.outcome import disagreements, outcome_of
 from streams.replay.simulate import simulate
+from streams.runtime.processor import Effects
 from streams.settings import read_settings
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.retention import Retention
@@ -229,6 +230,41 @@ def test_r27_a_month_that_cannot_be_adjusted_before_it_is_evicted_costs_its_tena
     assert {o["month"]: o["downtime_s"] for o in adjusted}["2027-09"] == 30 * 3600
     names = b" ".join(cluster.rows(LEDGER, IMPACTS))
     assert (b"inc-2027-09" in names, b"inc-2027-12" in names) == (False, True), "they are evicted after its release"
+
+
+@pytest.mark.parametrize("restarting", [False, True])
+def test_r27_the_months_of_a_tenant_that_was_in_quarantine_beyond_the_retention_are_stated(*, restarting: bool) -> None:
+    """They are closed after its release, claims and outages included, and evicted then."""
+    lines = [
+        contract("2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z", id="c-1"),
+        contract("2027-01-01T00:00:00Z", "2029-01-01T00:00:00Z", charge=1, id="c-2"),
+        claimed("2028-03-01T00:00:00Z", "2028-05"),
+        opened("2028-03-11T00:00:00Z", tenants=["acme"]),
+        resolved("2028-03-14T00:00:00Z"),
+        opened("2028-05-11T00:00:00Z", of="may", tenants=["acme"]),
+        resolved("2028-05-14T00:00:00Z", of="may"),
+    ]
+    stopped, released = parse_rfc3339("2028-03-20T00:00:00Z"), parse_rfc3339("2028-12-23T00:00:00Z")
+    cluster = loaded(lines[:5], until=stopped)
+    home = cluster.tasks[LEDGER, cluster.own("acme")]
+    restart = cluster.rebuild_all if restarting else lambda: None
+    effects = Effects()
+    home.processor.quarantine("acme", "odd", effects, 3)
+    cluster._commit(home, effects)
+    for line in lines[5:]:
+        cluster.publish(line, parse_rfc3339(line["time"]))
+    for day in range(0, (released - stopped) // DAY, 20):
+        cluster.pass_time(max(stopped + day * DAY, home.time))
+        restart()
+    cluster.publish(lines[0], released)
+    restart()
+    cluster.pass_time(released + 20 * DAY)
+    assert cluster.codes() == ["internal"]
+    plain = outcome_of(simulate(texts(lines), policies(), until=released + 20 * DAY))
+    assert disagreements(plain, cluster.outcome()) == []
+    months = b" ".join(cluster.rows(LEDGER, MONTH))
+    assert (b"2028-05" in months, b"2028-12" in months) == (False, True), "they are evicted after that"
+    assert cluster.doubled() == []
 
 
 def test_r26_an_old_outage_that_arrives_late_changes_only_what_is_kept() -> None:

@@ -117,6 +117,25 @@ def test_r27_an_outage_of_a_tenant_in_quarantine_outlives_the_eviction_and_is_ad
     assert "2026-03" not in ledger._accounts["t1"].months
 
 
+def test_r27_a_release_in_the_middle_of_an_eviction_keeps_the_outages_of_months_to_be_adjusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retention, "STEP", 2)
+    ledger, evicted = full(), micros("2026-11-01T00:00:00Z")
+    ledger.quarantine("t1")
+    start = micros("2026-03-03T00:00:00Z")
+    for number, tenant in enumerate(("t1", "t2", "t2", "t2", "t2")):
+        impact = Impact("api", "complete_outage", start, start + DAY, None, "tenants", (tenant,))
+        ledger.apply_impacts(ImpactCopy(f"late-{number}", 1, (impact,), (PLACE,)), LATER - 20 * DAY, backfill=False)
+    while len(ledger._impacts.names()) == 5:  # until the first step that evicts outages
+        assert ledger.fire(evicted + HOUR) is not None
+    assert ledger.timers.retention.pending
+    ledger.release("t1")
+    stated = list(march(ledger, evicted + DAY))
+    assert not ledger.timers.retention.pending
+    assert [(each.subject, each.data["downtime_s"]) for each in stated][-1:] == [("t1", DAY)]
+
+
 def test_r26_a_month_that_is_settled_for_an_eviction_keeps_no_flag_of_inputs_before_their_turn() -> None:
     """The eviction waits until all inputs are known that arrived before the one that was applied before its turn."""
     ledger, evicted = full(), micros("2026-10-01T00:00:00Z")

@@ -47,8 +47,12 @@ class LedgerTimers:
         self.clock = 0
         """The latest instant that an input or a timer has reached."""
         self.retention = Retention(time_limits.retain_months)
-        self._eviction = Eviction(self.retention, accounts, impacts, maintenance, self._timers.all_quarantined)
         self.month_close = MonthClose(impacts, maintenance)
+        self._eviction = Eviction(
+            *(self.retention, accounts, impacts, maintenance),
+            quarantined=self._timers.all_quarantined,
+            keep_unstated=self.month_close.keep_unstated,
+        )
         self.rechecks = Rechecks(*(accounts, self.month_close), account_of=self._active_account, schedule=self.schedule)
         self.rewrites = ImpactRewrites(impacts)
 
@@ -236,6 +240,7 @@ class LedgerTimers:
         if not self._timers.release(tenant):
             return False
         self._work.complete()
+        self._eviction.begin_again()
         account = self._accounts.get(tenant)
         if account is not None:
             self.recheck([tenant], account.begin, LATEST, self.clock)

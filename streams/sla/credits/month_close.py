@@ -150,6 +150,16 @@ class MonthClose:
                 self._record(account, month, state._replace(adjust_at=adjust_at))
         return None
 
+    def keep_unstated(self, account: Account, until: int) -> None:
+        """The account of a tenant in quarantine keeps its months that end by an instant and have no statement yet,
+        which others lose then: they are closed after its release."""
+        if not len(account.contracts):
+            return
+        for month in account.months_between(account.begin - 1, until):
+            ended = month_bounds(month, account.contracts.zone)[1] <= until
+            if ended and month not in account.months and account.terms(month) is not None:
+                self._record(account, month, StatementState())
+
     def recheck_retained(self, account: Account, arrival: int) -> None:
         """Recheck settled months that would be evicted but for the tenant's quarantine, which ends: no other recheck
         looks at them. A month that does not differ is not adjusted."""

@@ -33,9 +33,10 @@ class MonthSchedule:
 
     def next_close(self) -> tuple[int, Month] | None:
         """The first month without a final statement, and the instant of that statement."""
-        month = self.cursor
-        if month is None:
+        if self.cursor is None:
             return None
+        # One that has a state and no final statement may be older, of a tenant that was in quarantine.
+        month = min((self.cursor, *self._account.provisional))
         zone = self._account.contracts.zone
         stated = [month_bounds(each, zone) for each in self._account.provisional]
         last = max([self._account.contracts.last_instant(), *(end for _, end in stated)])

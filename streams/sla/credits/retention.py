@@ -1,14 +1,14 @@
 """Retention of the ledger: months older than the setting are evicted, and every input that only they need.
 
 Once a month the limit moves on. Months that end by it have no state any more and get no statement; inputs that concern
-nothing else, in any zone, are rejected `too_late`. A month whose adjustment is pending then is adjusted first: afterwards nothing is
-left of its outages. What concerns a tenant in quarantine stays until an eviction after its release, for its months are
-rechecked then (R27).
+nothing else, in any zone, are rejected `too_late`. A month whose adjustment is pending then is adjusted first:
+afterwards nothing is left of its outages. What concerns a tenant in quarantine stays until an eviction after its
+release, for its months are closed and rechecked then (R27).
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -75,10 +75,14 @@ class Eviction:
         accounts: dict[str, Account],
         impacts: Impacts,
         maintenance: Maintenance,
+        *,
         quarantined: Set[str],
+        keep_unstated: Callable[[Account, int], None],
     ) -> None:
-        """`quarantined` are the tenants in quarantine at any time."""
+        """`quarantined` are the tenants in quarantine at any time. `keep_unstated` is called for their accounts before
+        the limit moves on to an instant."""
         self._quarantined = quarantined
+        self._keep_unstated = keep_unstated
         self._retention = retention
         self._accounts = accounts
         self._impacts = impacts
@@ -100,11 +104,18 @@ class Eviction:
                     return account, month
         return None
 
+    def begin_again(self) -> None:
+        """A tenant is released while an eviction is not finished: what its months need is yet to be looked at."""
+        self._tenants, self._incidents, self._plans = [], [], []
+
     def step(self, due: int) -> EvictedRows:
         """The next step of the eviction that was due at an instant; `Retention.pending` says whether more follow."""
         retention = self._retention
         if not (self._tenants or self._incidents or self._plans):
-            retention.until = max(retention.until, retention.limit(due))
+            until = max(retention.until, retention.limit(due))
+            for tenant in sorted(self._quarantined & self._accounts.keys()):
+                self._keep_unstated(self._accounts[tenant], until)
+            retention.until = until
             self._tenants = sorted(self._accounts, reverse=True)
             self._incidents = self._impacts.names()
             self._plans = self._maintenance.ended_by(retention.inputs_until)
@@ -169,7 +180,8 @@ def ended_months(account: Account, until: int) -> list[Month]:
 
 def facts_before(account: Account, retention: Retention) -> list[tuple[str, str]]:
     """The identities (source, id) of claims of evicted months, and of contract facts that apply to no instant after
-    `Retention.inputs_until`. The fact that fixes zone and currency, the first to arrive and those that raise a flag stay."""
+    `Retention.inputs_until`. The fact that fixes zone and currency, the first to arrive and those that raise a flag
+    stay."""
     contracts, zone = account.contracts, account.contracts.zone if len(account.contracts) else None
     earlier = [contract[:4] for contract in contracts if contract.valid_from <= retention.inputs_until]
     found = []
@@ -215,5 +227,6 @@ def reject_evicted(account: Account | None, event: Event, retention: Retention) 
             evicted = payload.valid_to is not None and payload.valid_to <= until
     if not evicted:
         return None
-    message = f"concerns only months before {format_rfc3339(retention.until)}, which are not kept any more (SLA_RETAIN_MONTHS)"
+    before = format_rfc3339(retention.until)
+    message = f"concerns only months before {before}, which are not kept any more (SLA_RETAIN_MONTHS)"
     return Rejection("too_late", message, event.id)
