@@ -17,7 +17,7 @@ from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
 from connect.kafka_io.connection import all_partitions
 from connect.notify.page_store_rows import TOPIC, read_key
 from connect.notify.routing.recorded import PARTITION, is_recorded
-from connect.notify.row_loading import Wants
+from connect.notify.row_loading import STALLED_S, Wants
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.kafka.shutdown import end_consumer
@@ -92,19 +92,28 @@ class RowFeed:
         self._from_start = False
         self._started = asyncio.Event()
         self._reported = ""
+        self._routes_at: tuple[int, int] | None = None
+        """How far routes are read, and how far they will be."""
         self._log = structlog.get_logger("connect.notify")
 
     async def open(self, destination: str, wants: Wants) -> FedRows:
         """From now on keep the rows of this destination, and of others that it `wants`. Whoever reads back what has
         been written before reads what there is afterwards, so that nothing is left out in between. Raises SlaError
-        while Kafka does not say where the rows end."""
+        while Kafka does not say where the rows end, or the routes among them are not known."""
         try:
             async with asyncio.timeout(_START_S):
                 await self._started.wait()
         except TimeoutError:
-            raise SlaError(f"Kafka does not say where the rows of {self._topic} end") from None
+            raise SlaError(self._why_not_started()) from None
         fed = self._fed[destination] = FedRows(destination, wants)
         return fed
+
+    def _why_not_started(self) -> str:
+        reason = f": {self._reported}" if self._reported else ""
+        if self._routes_at is None:
+            return f"Kafka does not say where the rows of {self._topic} end{reason}"
+        at, end = self._routes_at
+        return f"routes are read from {self._topic}/{PARTITION} first, at {at} of {end}{reason}"
 
     def close(self, fed: FedRows) -> None:
         if self._fed.get(fed.destination) is fed:
@@ -123,7 +132,11 @@ class RowFeed:
         else:
             reason = str(error) if isinstance(error, SlaError) else explained_error(error)
         if reason != self._reported:
-            self._log.warning("rows_unavailable", reason=reason, consequence="retries wait")
+            self._log.warning(
+                "rows_unavailable",
+                reason=reason,
+                consequence="retries wait" if self._started.is_set() else "nothing is delivered",
+            )
             self._reported = reason
 
     async def _read(self) -> None:
@@ -141,6 +154,7 @@ class RowFeed:
                 await self._read_routes(consumer, where, min(self._at[PARTITION], ends[where]))
                 self._on_routes_read()
                 self._started.set()
+                self._routes_at, self._reported = None, ""
             while True:
                 found = await consumer.getmany(timeout_ms=_POLL_MS)
                 if self._from_start:  # what was fetched may be of the topic before
@@ -156,11 +170,20 @@ class RowFeed:
 
     async def _read_routes(self, consumer: Any, where: TopicPartition, end: int) -> None:
         """Those that were recorded so far, up to where rows are read from."""
-        await consumer.seek_to_beginning(where)
-        while await consumer.position(where) < end:
-            for record in (await consumer.getmany(where, timeout_ms=_POLL_MS)).get(where, ()):
-                if is_recorded(record.key) and record.offset < end:
-                    self._on_routes(record.key, record.value)
+        try:
+            async with asyncio.timeout(STALLED_S) as limit:
+                await consumer.seek_to_beginning(where)
+                while (at := await consumer.position(where)) < end:
+                    if (at, end) != self._routes_at:
+                        self._routes_at = at, end
+                        limit.reschedule(asyncio.get_running_loop().time() + STALLED_S)
+                    for record in (await consumer.getmany(where, timeout_ms=_POLL_MS)).get(where, ()):
+                        if is_recorded(record.key) and record.offset < end:
+                            self._on_routes(record.key, record.value)
+        except TimeoutError:
+            raise SlaError(
+                f"Kafka gave no rows of {where.topic}/{where.partition} for {STALLED_S:g} s, where routes are recorded"
+            ) from None
         consumer.seek(where, self._at[where.partition])
 
     async def put(self, records: Iterable[Any]) -> None:

@@ -15,8 +15,11 @@ from aiokafka.structs import TopicPartition
 
 from connect.notify.page_store_rows import StoredPages, read_key
 from connect.notify.routing.recorded import is_recorded
+from streams.errors import SlaError
 
 _POLL_MS = 200
+#: Without a row for so long the connection that reads for all gives up: two requests time out in that time.
+STALLED_S = 20.0
 #: Rows that are read without a pause for other tasks of the loop.
 _ROWS_AT_ONCE = 200
 
@@ -33,14 +36,23 @@ class _Load:
         self.on_row = on_row
         self.wants = wants
         self.found: Mapping[int, tuple[StoredPages, int]] | None = None
+        self.failure: str | None = None
+
+
+class RowsStalled(SlaError):  # noqa: N818 -- it names what happened
+    """No row arrived for long, though there are some."""
 
 
 class RowLoading:
-    """Of all destinations of a process. One of those that wait reads for all of them, over its own connection."""
+    """Of all destinations of a process. One of those that wait reads for all of them, over its own connection. Where no
+    row arrives for long the next one reads; where none arrives there either, all are told, and connect anew: otherwise
+    the last one would wait for as many times as there are destinations."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._waiting: list[_Load] = []
+        self._stalled = False
+        """Whether the last reading was."""
 
     async def read(
         self, consumer: Any, topic: str, partitions: Sequence[int], destination: str, on_row: OnRow, wants: Wants
@@ -51,12 +63,25 @@ class RowLoading:
         self._waiting.append(load)
         try:
             async with self._turn:
+                if load.failure is not None:
+                    raise RowsStalled(load.failure)
                 if load.found is None:
-                    await _read_for(list(self._waiting), consumer, topic)
+                    await self._read_for_all(consumer, topic)
         finally:
             self._waiting.remove(load)
         assert load.found is not None
         return load.found
+
+    async def _read_for_all(self, consumer: Any, topic: str) -> None:
+        try:
+            await _read_for(list(self._waiting), consumer, topic)
+        except RowsStalled as error:
+            if self._stalled:
+                for each in self._waiting:
+                    each.failure = str(error)
+            self._stalled = not self._stalled
+            raise
+        self._stalled = False
 
 
 async def _read_for(loads: Sequence[_Load], consumer: Any, topic: str) -> None:
@@ -84,21 +109,34 @@ async def _read_for(loads: Sequence[_Load], consumer: Any, topic: str) -> None:
 
     places = {partition: TopicPartition(topic, partition) for partition in by_partition}
     consumer.assign(list(places.values()))
+    ends, at = dict[TopicPartition, int](), dict[TopicPartition, int]()
     try:
-        ends = await consumer.end_offsets(list(places.values()))
-        await consumer.seek_to_beginning(*places.values())
-        left = dict(places)
-        while left:
-            for where, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
-                for number, record in enumerate(records, 1):
-                    for load in () if is_recorded(record.key) else of(where.partition, record.key):
-                        pages[id(load)][where.partition].read(record.key, record.value)
-                        load.on_row(where.partition, record.key, record.value)
-                    if number % _ROWS_AT_ONCE == 0:
-                        await asyncio.sleep(0)
-            for partition, where in list(left.items()):
-                if await consumer.position(where) >= ends[where]:
-                    del left[partition]
+        async with asyncio.timeout(STALLED_S) as limit:
+            ends = await consumer.end_offsets(list(places.values()))
+            await consumer.seek_to_beginning(*places.values())
+            left = dict(places)
+            while left:
+                for where, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                    for number, record in enumerate(records, 1):
+                        for load in () if is_recorded(record.key) else of(where.partition, record.key):
+                            pages[id(load)][where.partition].read(record.key, record.value)
+                            load.on_row(where.partition, record.key, record.value)
+                        if number % _ROWS_AT_ONCE == 0:
+                            await asyncio.sleep(0)
+                for partition, where in list(left.items()):
+                    position = await consumer.position(where)
+                    if position != at.get(where):
+                        at[where] = position
+                        limit.reschedule(asyncio.get_running_loop().time() + STALLED_S)
+                    if position >= ends[where]:
+                        del left[partition]
+    except TimeoutError:
+        behind = [f"{where.partition} at {at.get(where, 0)} of {end}" for where, end in sorted(ends.items())
+                  if at.get(where, 0) < end]  # fmt: skip
+        more = f" (partition {behind[0]})" if behind else ""
+        raise RowsStalled(
+            f"Kafka gave no rows of {topic} for {STALLED_S:g} s while they were read back{more}"
+        ) from None
     finally:
         consumer.unsubscribe()
     for load in loads:

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError, NotEnoughReplicasError
 from notify_bench import HandClock, Script, destination, play
 from structlog.testing import capture_logs
 
-from connect.notify import destination_worker
+from connect.notify import destination_worker, row_loading
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.kind import MASKED
@@ -165,6 +165,45 @@ def test_one_reading_of_the_rows_serves_all_destinations_that_wait_and_lets_othe
     failing, readings = True, 0
     found = asyncio.run(scenario())
     assert [type(each).__name__ for each in found] == ["KafkaConnectionError", *["dict"] * 5]
+
+
+def test_a_connection_that_gives_no_rows_hands_over_and_two_of_them_end_the_wait_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The one that read for all kept them waiting for as long as its fetches timed out."""
+    monkeypatch.setattr(row_loading, "STALLED_S", 0.02)
+    message = Message("e1", "trigger", "response/1", {"id": "e1", "data": {}}, 1, 1, 1)
+    row = pending_row("hook-0", "inc-1", message)
+    rows = [ConsumerRecord("", 0, 0, 0, 0, row.key, row.value, 0, 0, 0, ())]
+
+    class Silent(RowsReader):
+        async def getmany(self, **_: object) -> dict[TopicPartition, list[Any]]:
+            await asyncio.sleep(0.001)
+            return {}
+
+    class Hanging(RowsReader):
+        async def position(self, _: TopicPartition) -> int:
+            return await asyncio.Event().wait()
+
+    async def scenario(*readers: type[RowsReader]) -> list[Any]:
+        loading = RowLoading()
+
+        async def load(number: int, reader: type[RowsReader]) -> Any:
+            def ignored(*_: object) -> None: ...
+
+            consumer = reader([0, 0], rows)
+            return await loading.read(consumer, "sla.notifications", [0], f"hook-{number}", ignored, lambda _: False)
+
+        return await asyncio.gather(*(load(*each) for each in enumerate(readers)), return_exceptions=True)
+
+    stalled = "Kafka gave no rows of sla.notifications for 0.02 s while they were read back (partition 0 at 0 of 1)"
+    for stuck in (Silent, Hanging):
+        found = asyncio.run(scenario(stuck, RowsReader, RowsReader, stuck))
+        assert [str(each) if isinstance(each, SlaError) else type(each).__name__ for each in found] == [
+            stalled, *["dict"] * 3,
+        ]  # fmt: skip
+        found = asyncio.run(scenario(stuck, stuck, RowsReader, RowsReader))
+        assert [str(each) for each in found] == [stalled] * 4
 
 
 def test_a_process_that_stood_still_writes_nothing_more() -> None:

@@ -28,6 +28,7 @@ class Log:
         self.failures: list[BaseException] = []
         self.topics_known = {"sla.notifications"}
         self.connections = 0
+        self.silent = False
 
     def write(self, *keys: bytes, value: bytes | None = b"{}") -> None:
         for key in keys:
@@ -69,6 +70,8 @@ class Consumer:
         await asyncio.sleep(0.001)
         if self.log.failures:
             raise self.log.failures.pop(0)
+        if self.log.silent:
+            return {}
         found, self.at = self.log.rows[self.at :], len(self.log.rows)
         return {ROWS: found} if found else {}
 
@@ -105,7 +108,7 @@ def test_rows_that_are_written_while_the_feed_is_disconnected_reach_it_afterward
         feed = RowFeed("sla", lambda: Consumer(log))
         with capture_logs() as logs:
             running = asyncio.create_task(feed.run())
-            with pytest.raises(SlaError, match=r"where the rows of sla\.notifications end"):
+            with pytest.raises(SlaError, match=r"where the rows of sla\.notifications end: there is no topic"):
                 await feed.open("d", lambda _: False)
             log.write(b"d\x1fparked\x1fbefore")
             log.topics_known = {ROWS.topic}
@@ -150,5 +153,40 @@ def test_routes_of_before_are_known_before_any_row_is_taken_and_later_ones_follo
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
+
+    play(scenario)
+
+
+def test_routes_that_do_not_arrive_are_asked_for_again_and_destinations_tell_why_they_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All destinations waited for the first partition, and said that Kafka did not say where the rows end."""
+    monkeypatch.setattr(row_feed, "_RECONNECT_S", 0.001)
+    monkeypatch.setattr(row_feed, "_START_S", 0.01)
+
+    async def scenario() -> None:
+        log = Log()
+        log.write(recorded_key(1, "a"), b"d\x1fparked\x1fe1")
+        log.silent = True
+        feed = RowFeed("sla", lambda: Consumer(log))
+        running = asyncio.create_task(feed.run())
+        await until(lambda: feed._routes_at is not None)
+        with pytest.raises(SlaError, match=r"^routes are read from sla\.notifications/0 first, at 0 of 2$"):
+            await feed.open("d", lambda _: False)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+        monkeypatch.setattr(row_feed, "STALLED_S", 0.01)
+        feed, log.connections = RowFeed("sla", lambda: Consumer(log)), 0
+        with capture_logs() as logs:
+            running = asyncio.create_task(feed.run())
+            await until(lambda: log.connections > 2)
+            with pytest.raises(SlaError, match=r"at 0 of 2: Kafka gave no rows of sla\.notifications/0"):
+                await feed.open("d", lambda _: False)
+        assert [each["consequence"] for each in logs] == ["nothing is delivered"]
+        log.silent = False
+        await until(feed._started.is_set)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     play(scenario)
