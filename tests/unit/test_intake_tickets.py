@@ -248,6 +248,54 @@ def test_a_ticket_that_was_over_is_opened_by_no_update() -> None:
     assert [each.event_type for each in found.events] == ["incident.updated"]
 
 
+@pytest.mark.parametrize("source", [ZENDESK, JIRA], ids=["zendesk", "jira"])
+def test_a_ticket_whose_creation_was_lost_is_opened_as_what_it_was_before_its_update(source: Source) -> None:
+    """It was urgent until the update, so the time until then counts as a complete outage."""
+    source = replace(source, opening_with_updates=True, ignore=())
+    opened, changed = published(decided(source, recorded(f"{source.name}-priority")))
+    assert (opened["data"]["impact"], changed["data"]["impact"]) == ("complete_outage", "material_aspect")
+    created, update = (decided(source, recorded(f"{source.name}-{name}")) for name in ("created", "priority"))
+    assert opened["data"] == published(created)[0]["data"]
+    assert types(update) == ["incident.opened", "incident.reclassified"]
+
+
+def test_an_issue_that_changes_in_several_ways_at_once_is_opened_as_what_it_was_before() -> None:
+    payload = recorded("jira-resolved")
+    payload["changelog"]["items"] += recorded("jira-priority")["changelog"]["items"]
+    payload["issue"]["fields"]["priority"] = {"id": "2", "name": "High"}
+    found = published(decided(replace(JIRA, opening_with_updates=True, ignore=()), payload))
+    assert [each["type"] for each in found] == ["incident.opened", "incident.reclassified", "incident.resolved"]
+    assert found[0]["data"]["impact"] == "complete_outage"
+
+
+@pytest.mark.parametrize("kind", ["soft_deleted", "marked_as_spam", "permanently_deleted"])
+def test_a_solved_ticket_that_is_deleted_is_opened_by_nothing(kind: str) -> None:
+    """It would be an outage from its creation to its deletion."""
+    source = replace(ZENDESK, opening_with_updates=True, ignore=())
+    payload = recorded("zendesk-solved") | {"type": f"zen:event-type:ticket.{kind}"}
+    assert types(decided(source, payload)) == ["incident.resolved"]
+    payload["detail"]["status"] = "OPEN"
+    first = ["incident.opened"] if kind != "permanently_deleted" else []  # that is weeks after it was deleted
+    assert types(decided(source, payload)) == [*first, "incident.resolved"]
+
+
+def test_a_done_issue_that_is_deleted_is_opened_by_nothing() -> None:
+    source = replace(JIRA, opening_with_updates=True, ignore=())
+    payload = recorded("jira-resolved") | {"webhookEvent": "jira:issue_deleted"}
+    assert types(decided(source, payload)) == ["incident.resolved"]
+    payload["issue"]["fields"]["status"] = {"name": "Open", "statusCategory": {"key": "new"}}
+    assert types(decided(source, payload)) == ["incident.opened", "incident.resolved"]
+
+
+@pytest.mark.parametrize("source", [ZENDESK, JIRA], ids=["zendesk", "jira"])
+def test_an_opening_of_an_update_is_left_out_where_it_is_forbidden(source: Source) -> None:
+    """The sender of an update did no wrong: a system that is refused often stops its webhooks."""
+    source = replace(source, opening_with_updates=True, ignore=(), only_tenants=("tokyo-trading",))
+    name = "jira-resolved" if source.name == "jira" else "zendesk-solved"
+    found = decided(source, recorded(name))
+    assert (types(found), found.rejected) == (["incident.resolved"], [])
+
+
 def test_openings_with_updates_are_refused_beside_ignore(tmp_path: Path) -> None:
     text = (ROOT / "examples" / "intake.yaml").read_text(encoding="utf-8")
     assert "\n    ignore:" in text[text.index("  zendesk:") :]

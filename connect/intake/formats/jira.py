@@ -20,7 +20,7 @@ from connect.intake.mapping.classification import IgnoredByRule, classify, ignor
 from connect.intake.mapping.matching import quoted
 from connect.intake.mapping.paths import quote_path
 from connect.intake.mapping.rules import Source, States
-from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
+from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem
 from streams.sla.instants import LATEST, format_rfc3339
 
 STATES = States(
@@ -80,8 +80,11 @@ def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutco
         state = _present_state(payload, source) if untouched else "open"
         yield from tickets.ticket_opened(ticket, payload, source, state)
         return
-    changes = _changes(payload, kind, ticket, source)
-    yield from tickets.with_opening(ticket, payload, changes, source, _present_state(payload, source))
+    outcomes = list(_changes(payload, kind, ticket, source))
+    acts = any(isinstance(each, EventItem) for each in outcomes)  # only then the change log is known to be one
+    before = _view_before(payload, ticket, source) if acts and source.opening_with_updates else payload
+    state, deleted = _present_state(payload, source), kind == "jira:issue_deleted"
+    yield from tickets.with_opening(ticket, before, outcomes, source, state, deleted)
 
 
 def _changes(payload: dict[str, Any], kind: str, ticket: Ticket, source: Source) -> Iterator[ItemOutcome]:
@@ -163,18 +166,36 @@ def _unnamed_status(
 def _fields_changed(
     payload: dict[str, Any], items: list[dict[str, Any]], ticket: Ticket, source: Source
 ) -> Iterator[ItemOutcome]:
-    issue, state = payload["issue"], _present_state(payload, source)
-    before = fields_before(issue["fields"], items, source.paths())
-    if before.unknown:
-        names = before.unknown | {field_name(item) for item in items}
+    state = _present_state(payload, source)
+    view, unknown = _fields_undone(payload, items, ticket, source)
+    if unknown:
+        names = unknown | {field_name(item) for item in items}
         yield from tickets.fields_set(ticket, payload, lambda path: len(path) > 2 and path[2] in names, source, state)
         return
+    yield from tickets.fields_changed(ticket, view, payload, source, state)
+
+
+def _view_before(payload: dict[str, Any], ticket: Ticket, source: Source) -> dict[str, Any]:
+    """The payload before an update, as far as its change log tells."""
+    log = payload.get("changelog")
+    items = log["items"] if isinstance(log, dict) and payload["webhookEvent"] == "jira:issue_updated" else []
+    changed = [item for item in items if item.get("field") not in _STATUS]
+    view, unknown = _fields_undone(payload, changed, ticket, source) if changed else (payload, frozenset())
+    return payload if unknown else view
+
+
+def _fields_undone(
+    payload: dict[str, Any], items: list[dict[str, Any]], ticket: Ticket, source: Source
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """The payload before a change of fields, and the names of those whose values before it are unknown."""
+    issue = payload["issue"]
+    before = fields_before(issue["fields"], items, source.paths())
     view = {**payload, "issue": {**issue, "fields": before.fields}}
-    if classify(source, view, ticket.title) == classify(source, payload, ticket.title):
+    if not before.unknown and classify(source, view, ticket.title) == classify(source, payload, ticket.title):
         # A component that is gone may have stood before those that are left: a change that is none has no effect.
         before = fields_before(issue["fields"], items, source.paths(), gone_first=True)
         view["issue"] = {**issue, "fields": before.fields}
-    yield from tickets.fields_changed(ticket, view, payload, source, state)
+    return view, before.unknown
 
 
 def _has_texts(item: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from connect.intake.mapping.classification import (
@@ -17,6 +17,7 @@ from connect.intake.mapping.classification import (
 from connect.intake.mapping.mapping_rule import paths_of
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.permissions import forbidden
 from connect.intake.sortable_ids import sortable
 from streams.sla.instants import parse_rfc3339
 
@@ -125,21 +126,25 @@ def fields_set(
 
 
 def with_opening(
-    ticket: Ticket, view: object, changes: Iterator[ItemOutcome], source: Source, state: str
+    ticket: Ticket, before: object, changes: Iterable[ItemOutcome], source: Source, state: str, deleted: bool = False
 ) -> Iterator[ItemOutcome]:
     """The outcomes of an update; where the mapping says so with the ticket's opening, without which they would be
     orphans if the webhook of its creation was lost (R4). That of the creation sorts before it, and stands if it comes.
-    A ticket that was over by then is opened by nothing. `state` is what the status means."""
+    A ticket that was over by then is opened by nothing. `before` shows the ticket before the update, as far as that is
+    known: what the update changes counts from its own time on. `state` is what the status means, which a deletion does
+    not change. An opening that the source may not publish is left out, because the sender of an update did no wrong."""
     if not source.opening_with_updates:
         yield from changes
         return
     found = list(changes)
     types = {outcome.event["type"] for outcome in found if isinstance(outcome, EventItem)}
-    ended_before = state == "resolved" and not types & {"incident.resolved", "incident.reopened"}
-    if types and "incident.opened" not in types and not ended_before and isinstance(ticket.created, str):
-        classified = classify(source, view, ticket.title)
+    over = state == "resolved" and (deleted or not types & {"incident.resolved", "incident.reopened"})
+    if types and "incident.opened" not in types and not over and isinstance(ticket.created, str):
+        classified = classify(source, before, ticket.title)
         if isinstance(classified, Classified):
-            yield from _opening(ticket, classified, source, _again(ticket))
+            for outcome in _opening(ticket, classified, source, _again(ticket)):
+                if isinstance(outcome, EventItem) and forbidden(source, outcome.event) is None:
+                    yield outcome
     yield from found
 
 

@@ -45,7 +45,8 @@ _FIELDS = {
 }
 
 
-_DELETED = frozenset(["soft_deleted", "permanently_deleted", "marked_as_spam"])
+_DELETED_FOR_GOOD = "permanently_deleted"
+_DELETED = frozenset(["soft_deleted", _DELETED_FOR_GOOD, "marked_as_spam"])
 #: Events that change nothing, and why.
 _IGNORED = {
     "comment_made_private": "a comment that is made private stays an answer: no event takes an answer back",
@@ -94,8 +95,13 @@ def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutco
     except ValueError as error:
         yield RejectedItem("", "invalid", str(error))
         return
-    changes = _event(kind.removeprefix(PREFIX), payload, given, ticket, source)
-    yield from tickets.with_opening(ticket, payload, changes, source, _state(payload, source))
+    kind = kind.removeprefix(PREFIX)
+    changes = _event(kind, payload, given, ticket, source)
+    if kind == _DELETED_FOR_GOOD:  # weeks after the ticket was deleted
+        yield from changes
+        return
+    before = _views(kind, payload, given)[0] if _changes_fields(kind) else payload
+    yield from tickets.with_opening(ticket, before, changes, source, _state(payload, source), kind in _DELETED)
 
 
 def _event(
@@ -108,7 +114,7 @@ def _event(
         state = source.states.of(_text(detail.get("status"))) if untouched else "open"
         yield from tickets.ticket_opened(ticket, payload, source, state)
         return
-    if kind in _FIELDS or kind == "tags_changed":
+    if _changes_fields(kind):
         before, after = _views(kind, payload, change)
         yield from tickets.fields_changed(ticket, before, after, source, _state(payload, source))
         return
@@ -160,6 +166,10 @@ def _ticket(payload: dict[str, Any], source: Source) -> Ticket:
         change=cast(str, event_id),
         by=None,
     )
+
+
+def _changes_fields(kind: str) -> bool:
+    return kind in _FIELDS or kind == "tags_changed"
 
 
 def _views(kind: str, payload: dict[str, Any], change: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
