@@ -22,7 +22,8 @@ from connect.intake.mapping.paths import parse_path
 from connect.intake.mapping_file import MappingError, load_mapping
 from connect.intake.signatures import Secret
 
-SOURCE = load_mapping(Path(__file__).resolve().parents[2] / "examples" / "intake" / "statuspage.yaml")["status"]
+MAPPING = Path(__file__).resolve().parents[2] / "examples" / "intake" / "statuspage.yaml"
+SOURCE = load_mapping(MAPPING)["status"]
 SUBJECT = "status-lbkhbwn21v5q"
 TOKEN = "t" * 20
 
@@ -296,6 +297,39 @@ def test_an_opening_that_only_comes_with_a_recovery_is_left_out_where_its_source
     limited = replace(BY_COMPONENT, only_tenants=("elsewhere",))
     found = decided(limited, component(1, "2026-08-01T06:00:00Z", "major_outage", "operational"))
     assert ([each.event_type for each in found.events], found.rejected) == (["incident.resolved"], [])
+
+
+@pytest.mark.parametrize("minor", ["ignored", "lacking"])
+def test_an_outage_of_a_component_ends_where_the_mapping_has_nothing_for_its_last_status(
+    minor: str, tmp_path: Path
+) -> None:
+    """Else it would last for ever, because the recovery is one from the status that the mapping ignores or lacks."""
+    text = MAPPING.read_text(encoding="utf-8")
+    if minor == "ignored":
+        text = text.replace("    component:", "    ignore: [{incident.impact: minor}]\n    component:", 1)
+    else:
+        text = text.replace(" minor: processing_delay,", "")
+    path = tmp_path / "intake.yaml"
+    path.write_text(text)
+    source = replace(load_mapping(path)["status"], component_incidents=True)
+    story = [
+        component(1, "2026-04-10T08:00:00Z", "operational", "major_outage"),
+        component(2, "2026-04-10T08:20:00Z", "major_outage", "degraded_performance"),
+        component(3, "2026-04-10T08:30:00Z", "degraded_performance", "operational"),
+        component(4, "2026-04-10T09:00:00Z", "degraded_performance", "partial_outage"),
+        component(5, "2026-04-10T09:10:00Z", "partial_outage", "under_maintenance"),
+    ]
+    end = "08:20" if minor == "ignored" else "08:30"
+    for order in (story, story[::-1]):
+        events = [each for payload in order for each in published(decided(source, payload))]
+        outputs = [json.loads(line) for line in simulated(lines_of(events))]
+        intervals = [each for each in outputs if each["type"] == "impact.changed"][-1]["data"]["intervals"]
+        assert [(each["impact"], each["start"][11:16], each["end"][11:16]) for each in intervals] == [
+            ("complete_outage", "08:00", end),
+            ("material_aspect", "09:00", "09:10"),
+        ]
+    alone = decided(source, component(6, "2026-04-10T10:00:00Z", "operational", "degraded_performance"))
+    assert not alone.events
 
 
 def test_maintenance_of_a_component_is_no_outage() -> None:

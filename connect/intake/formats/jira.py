@@ -81,8 +81,8 @@ def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutco
         yield from tickets.ticket_opened(ticket, payload, source, state)
         return
     outcomes = list(_changes(payload, kind, ticket, source))
-    acts = any(isinstance(each, EventItem) for each in outcomes)  # only then the change log is known to be one
-    before = _view_before(payload, ticket, source) if acts and source.opening_with_updates else payload
+    changes = any(isinstance(each, EventItem) for each in outcomes)  # only then the change log is known to be one
+    before = _view_before(payload, ticket, source) if changes and source.opening_with_updates else payload
     state, deleted = _present_state(payload, source), kind == "jira:issue_deleted"
     yield from tickets.with_opening(ticket, before, outcomes, source, state, deleted)
 

@@ -44,6 +44,12 @@ class ComponentChange(NamedTuple):
     view: dict[str, Any]
     """What the paths of a mapping look into: the incident that Statuspage would make of it."""
 
+    def view_as(self, status: str) -> dict[str, Any]:
+        """The view as if the component had that status."""
+        (component,) = self.view["incident"]["components"]
+        incident = self.view["incident"] | {"name": _title(self.name, status), "impact": _IMPACTS[status]}
+        return {**self.view, "incident": incident | {"components": [{**component, "status": status}]}}
+
     @property
     def is_outage(self) -> bool:
         """Whether an outage begins, changes or ends."""
@@ -59,7 +65,7 @@ def read_component(payload: dict[str, Any]) -> ComponentChange:
     name, before, after = (str(each)[:80] for each in given)
     incident = {
         "id": identity,
-        "name": f"{name}: {after.replace('_', ' ')}",
+        "name": _title(name, after),
         "impact": _IMPACTS.get(after) or _IMPACTS.get(before),
         "components": [component],
     }
@@ -84,22 +90,41 @@ def component_outcomes(payload: dict[str, Any], source: Source) -> Iterator[Item
     if not it.is_outage:
         yield IgnoredItem("", f"{it.name} is {it.after} and was {it.before}, which is no outage either")
         return
-    match classify(source, it.view, it.view["incident"]["name"]):
+    found, failed = _found(it, source)
+    match found:
         case IgnoredByRule(reason):
             yield IgnoredItem("", reason)
         case Unmapped(reason):
             yield RejectedItem("", "invalid", f"component {it.component}: {reason}")
-        case Classified() as found:
-            if it.after in _IMPACTS and source.tier and found.tier is None:
+        case Classified():
+            if failed and source.tier and found.tier is None:
                 yield IgnoredItem("", WITHOUT_TIER)
-            facts = _failed(it.at, found) if it.after in _IMPACTS else _recovered(it.at, found)
+            facts = _failed(it.at, found) if failed else _recovered(it.at, found)
             for moment, kind, data in facts:
                 subject = f"{source.name}-{it.component}-{_quarter(moment)}"
                 event_id = f"{subject}-{kind}-{it.change}"
                 made = event(f"incident.{kind}", event_id, source.source, subject, time_of(it.at), data)
-                extra = kind == "opened" and it.after not in _IMPACTS  # its sender did no wrong if it is forbidden
+                extra = kind == "opened" and not failed  # its sender did no wrong if it is forbidden
                 if not extra or forbidden(source, made) is None:
                     yield EventItem("", made)
+
+
+def _found(it: ComponentChange, source: Source) -> tuple[Classified | Unmapped | IgnoredByRule, bool]:
+    """What a change is, and whether the component fails since. One that has come to a status that the mapping ignores
+    has recovered. The mapping may lack a status that the component had in between; its recovery is one nevertheless."""
+    found = classify(source, it.view, it.view["incident"]["name"])
+    if it.after in _IMPACTS:
+        if not isinstance(found, IgnoredByRule) or it.before not in _IMPACTS:
+            return found, True
+        others = [it.before]
+    else:
+        others = list(_IMPACTS) if isinstance(found, Unmapped) else []
+    for status in others:
+        view = it.view_as(status)
+        was = classify(source, view, view["incident"]["name"])
+        if isinstance(was, Classified):
+            return was, False
+    return found, it.after in _IMPACTS
 
 
 def _failed(at: int, found: Classified) -> Iterator[tuple[int, str, dict[str, object]]]:
@@ -117,6 +142,10 @@ def _recovered(at: int, found: Classified) -> Iterator[tuple[int, str, dict[str,
     yield at, "resolved", data
     if _quarter(at - _REACH) != _quarter(at):
         yield at - _REACH, "resolved", data
+
+
+def _title(name: str, status: str) -> str:
+    return f"{name}: {status.replace('_', ' ')}"
 
 
 def _quarter(at: int) -> str:
