@@ -112,10 +112,21 @@ def _warnings(keys: SourceKeys, fields: Mapping[str, Sequence[MappingRule]]) -> 
                 f"line {rule.line}: payloads in which no entry before it finds a tenant affect every tenant; "
                 "write `scope: platform` if that is meant"
             )
+    if keys.only_tenants:
+        yield from _forbidden_tenants(keys, fields.get("tenants", ()))
     for field, rules in fields.items():
         always = [index for index, rule in enumerate(rules) if rule.value is not None and not rule.when]
         for rule in rules[always[0] + 1 :] if always else ():
             yield f"line {rule.line}: this entry of {field} {NEVER_APPLIES}"
+
+
+def _forbidden_tenants(keys: SourceKeys, rules: Sequence[MappingRule]) -> Iterator[str]:
+    """What entries of `tenants` give that the source may not affect: each incident of it would be refused."""
+    for rule in rules:
+        given = [rule.value] if rule.value is not None else (rule.values or {}).values()
+        for tenant in dict.fromkeys(each for each in given if each not in keys.only_tenants):
+            named = "the whole platform" if tenant == EVERY else f"tenant {tenant}"
+            yield f"line {rule.line}: {named} is not in only_tenants, so what this entry gives it for is refused"
 
 
 def states_of(keys: StatesKeys, default: States) -> States:

@@ -97,3 +97,47 @@ def test_a_listed_status_name_means_that_whatever_it_meant_by_default() -> None:
     assert states("").of("Pending") == "customer"
     listed = states("waiting_third_party: [Pending]")
     assert [listed.of(each) for each in ("pending", "solved", "new")] == ["third_party", "resolved", "open"]
+
+
+TICKETS = """version: 1
+sources:
+  zendesk:
+    format: zendesk
+    secrets: [{env: SLA_INTAKE_ZENDESK_SECRET}]
+    component: [{value: api}]
+    impact: [{value: cosmetic}]
+    tenants: [{from: detail.organization_id, values: {"1": acme}}]
+"""
+
+
+@pytest.mark.parametrize("word", ["true", '"true"', '"yes"', "1"])
+def test_openings_with_updates_are_refused_beside_ignore_however_they_are_written(word: str) -> None:
+    keys = f"    opening_with_updates: {word}\n    ignore: [{{detail.type: task}}]\n"
+    with pytest.raises(MappingError, match="does not say since when"):
+        mapping_in((TICKETS + keys).encode(), "intake.yaml")
+    mapping_in((TICKETS + keys.replace(word, '"false"')).encode(), "intake.yaml")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ('{"1": acme}', "{}", r"values: this is empty"),
+        ("acme", '"a\\tb"', r"values.1: this is no id, it has a control character"),
+        ("acme", "a" * 129, r"values.1: this is no id, it has 129 characters"),
+        ("value: api", f"value: {'a' * 129}", r"component\[0\].value: this is no id"),
+    ],
+)
+def test_what_no_event_may_have_is_refused_in_a_mapping(before: str, after: str, problem: str) -> None:
+    with pytest.raises(MappingError, match=problem):
+        mapping_in(TICKETS.replace(before, after).encode(), "intake.yaml")
+
+
+def test_entries_for_tenants_that_the_source_may_not_affect_are_told() -> None:
+    text = TICKETS.replace(
+        "{from", "{value: acme, when: {detail.priority: low}}, {scope: platform, when: {detail.priority: high}}, {from"
+    )
+    (source,) = mapping_in((text + "    only_tenants: [tokyo]\n").encode(), "intake.yaml").values()
+    told = [each.split(": ", 1)[1].split(" is not")[0] for each in source.warnings]
+    assert told == ["tenant acme", "the whole platform", "tenant acme"]
+    (source,) = mapping_in((TICKETS + "    only_tenants: [acme]\n").encode(), "intake.yaml").values()
+    assert source.warnings == ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
+from pydantic import TypeAdapter, ValidationError
+
 from connect.intake.formats.registry import FORMATS
 from connect.intake.formats.source_format import BODY_KEYS, EVENT_KEYS, FEEDBACK_KEYS, INCIDENT_KEYS, SourceFormat
 from connect.intake.mapping.body_checks import body_problems, secret_problems
@@ -16,6 +18,7 @@ from streams.config_files.scalars import close_to
 RULE_FIELDS = ("component", "impact", "tier", "tenants", "summary", "who", "incident")
 #: Entries and conditions of a source. A thousand take about a millisecond for each alert or ticket.
 MOST_ENTRIES = 2_000
+_BOOLEAN = TypeAdapter(bool)
 _FORMAT_KEYS = tuple(
     dict.fromkeys(
         (
@@ -113,11 +116,19 @@ def _source_problems(name: str, keys: dict[str, object]) -> Iterator[tuple[KeyPa
             for index in unreachable(entries):
                 yield (*here, field, index), f"{NEVER_APPLIES}; allowed: above that"
     ignored = keys.get("ignore")
-    if keys.get("opening_with_updates") is True and ignored and "opening_with_updates" in form.keys:
+    if _is_true(keys.get("opening_with_updates")) and ignored and "opening_with_updates" in form.keys:
         what = "an update does not say since when `ignore` has not named its ticket; allowed: without `ignore`"
         yield (*here, "opening_with_updates"), what
     for index, each in enumerate(ignored if isinstance(ignored, list) and "ignore" in form.keys else []):
         yield from condition_problems(each, (*here, "ignore", index), form)
+
+
+def _is_true(value: object) -> bool:
+    """Whether a key is true as it is read: `"true"` in quotes is, too."""
+    try:
+        return _BOOLEAN.validate_python(value)
+    except ValidationError:
+        return False  # reported by the schema
 
 
 def _unused(key: str, form: SourceFormat) -> str:

@@ -10,9 +10,12 @@ from connect.intake.mapping.mapping_rule import EVERY
 from connect.intake.mapping.rules import IMPACTS, TIERS
 from streams.config_files.problems import KeyPath
 from streams.config_files.scalars import close_to
+from streams.sla.limits import InvalidInputError, check_id
 
 NEVER_APPLIES = "never applies: an entry before it always gives a value"
 _ANSWERS = frozenset(["true", "false", EVERY])
+#: Fields whose values are ids.
+_IDS = frozenset(["component", "tenants"])
 _ALLOWED_VALUES = {"impact": IMPACTS, "tier": TIERS}
 
 
@@ -42,15 +45,25 @@ def entry_problems(
     if "scope" in entry and field != "tenants":
         yield (*here, "scope"), f"{field} has no scope; allowed: in tenants only"
     known = known or _ALLOWED_VALUES.get(field)
-    if known is None:
-        return
     table = entry.get("values")
     given: list[tuple[KeyPath, object]] = [((*here, "value"), entry["value"])] if "value" in entry else []
     if isinstance(table, dict):
         given += [((*here, "values", key), value) for key, value in table.items()]
     for path, value in given:
-        if str(value) not in known:
+        if field in _IDS and (problem := _id_problem(str(value))) is not None:
+            yield path, problem
+        elif known is not None and str(value) not in known:
             yield path, f"{value!r} is not a valid {field}{close_to(str(value), known)}; allowed: {', '.join(known)}"
+
+
+def _id_problem(value: str) -> str | None:
+    """Why a value is no id, so that every event that has it would be rejected. An empty one is reported as such."""
+    if value:
+        try:
+            check_id(value, "it")
+        except InvalidInputError as error:
+            return f"this is no id, {str(error).replace(': ', ' ', 1)}"
+    return None
 
 
 def condition_problems(conditions: object, here: KeyPath, form: SourceFormat) -> Iterator[tuple[KeyPath, str]]:

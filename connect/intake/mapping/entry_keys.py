@@ -41,7 +41,7 @@ class MappingRuleKeys(ConfigKeys):
     when: Conditions = Field({}, description="Paths and the values they must have for this entry to apply.")
     path: PathText | None = Field(None, alias="from", description="Path of the value in the payload.")
     values: dict[ScalarText, ScalarText] | None = Field(
-        None, description="What each value of the payload means; `*` is any other."
+        None, description="What each value of the payload means; `*` is any other.", min_length=1
     )
     value: Annotated[str | None, BeforeValidator(_scalar_text)] = Field(
         None, description="The value itself.", min_length=1
