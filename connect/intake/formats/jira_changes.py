@@ -104,14 +104,43 @@ def _listed(now: Sequence[object], old: str, old_ids: str | None) -> list[object
     missing = [index for index, each in enumerate(ids) if each not in by_id]
     if len(missing) != 1:
         return None
-    patterns = ["|".join(map(re.escape, _texts(by_id[each]))) if each in by_id else "" for each in ids]
-    before, after = patterns[: missing[0]], patterns[missing[0] + 1 :]
-    start = re.match("".join(rf"(?:{each}),\s*" for each in before), old)
-    end = re.search("".join(rf",\s*(?:{each})" for each in after) + r"\Z", old)
-    if start is None or end is None or end.start() <= start.end():
+    parts = [_texts(by_id[each]) if each in by_id else [] for each in ids]
+    start, end = _end_of_first(old, parts[: missing[0]]), _start_of_last(old, parts[missing[0] + 1 :])
+    if start is None or end is None or end <= start:
         return None
-    text = old[start.end() : end.start()]
+    text = old[start:end]
     return [by_id.get(each, _value(each, text)) for each in ids]
+
+
+def _end_of_first(text: str, values: Sequence[Sequence[str]]) -> int | None:
+    """Where a text goes on after the first values of its list and their commas; each is one of several texts. (One
+    pattern for all of them takes seconds to compile where they are long.)"""
+    found = [0]
+    for texts in values:
+        commas = [at + len(each) for at in found for each in texts if text.startswith(f"{each},", at)]
+        found = list(dict.fromkeys(each for at in commas for each in (_after_spaces(text, at + 1), at + 1)))
+    return next(iter(found), None)
+
+
+def _after_spaces(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
+
+
+def _start_of_last(text: str, values: Sequence[Sequence[str]]) -> int | None:
+    """Where the last values of a text's list begin, with the comma before them."""
+    found = {len(text)}
+    for texts in reversed(values):
+        starts = {at - len(each) for at in found for each in texts if text.endswith(each, 0, at)}
+        found = {at - 1 for at in (_before_spaces(text, start) for start in starts) if at and text[at - 1] == ","}
+    return min(found, default=None)
+
+
+def _before_spaces(text: str, at: int) -> int:
+    while at and text[at - 1].isspace():
+        at -= 1
+    return at
 
 
 def _may_be(now: object, item: dict[str, Any]) -> bool:
