@@ -97,6 +97,17 @@ def test_an_impact_list_of_evicted_months_is_not_stored_again() -> None:
     assert isinstance(ledger.apply_impacts(copy, LATER, backfill=False), Posted)
 
 
+def test_the_list_of_an_incident_that_was_annulled_is_evicted() -> None:
+    """Nothing counts it, so it has no instant by which it would be."""
+    ledger = full()
+    ledger.apply_impacts(ImpactCopy("annulled", 1, outage(1).impacts, (PLACE,)), START + 20 * DAY, backfill=False)
+    ledger.apply_impacts(ImpactCopy("annulled", 2, (), (PLACE,)), LATER - 20 * DAY, backfill=False)
+    assert "annulled" in ledger._impacts.names()
+    while ledger.fire(LATER) is not None:
+        pass
+    assert "annulled" not in ledger._impacts.names()
+
+
 def test_r27_an_outage_of_a_tenant_in_quarantine_outlives_the_eviction_and_is_adjusted_at_its_release() -> None:
     ledger, evicted = full(), micros("2026-10-01T00:00:00Z")
     ledger.quarantine("t1")

@@ -137,7 +137,9 @@ class Eviction:
         for _ in range(min(LOOKED_AT, len(self._incidents))):
             incident_id = self._incidents.pop()
             copy = self._impacts.get(incident_id)
-            if copy is not None and copy.ends_by(self._retention.inputs_until) and not self._is_retained(copy):
+            if copy is None or self._is_retained(copy):
+                continue
+            if not copy.impacts or copy.ends_by(self._retention.inputs_until):  # none: the incident was annulled
                 evicted.incidents.append(incident_id)
                 self._impacts.remove(incident_id)
                 if len(evicted.incidents) == STEP:
