@@ -201,6 +201,32 @@ def test_r27_a_tenant_whose_months_cannot_be_computed_costs_no_other_an_outage(m
     assert [o["subject"] for o in adjusted] == ["beta", "acme"]
 
 
+def test_r26_a_statement_that_an_input_without_effect_completes_is_written_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is made in steps, and what is half done is completed before any input is applied."""
+    monkeypatch.setattr("streams.sla.credits.statement.ITEMS_PER_STEP", 1)
+    cluster = Cluster(policies(), partitions=1)
+    cluster.publish(contract("2026-03-01T00:00:00Z"), START)
+    for name in ("one", "two", "three"):
+        cluster.publish(opened("2026-03-30T00:00:00Z", of=name), micros("2026-03-30T00:00:00Z"))
+        cluster.publish(resolved("2026-03-30T01:00:00Z", of=name), micros("2026-03-30T01:00:00Z"))
+    final = micros("2026-04-04T00:00:00Z")
+    cluster.pass_time(final - 1)
+    task = cluster.tasks[LEDGER, 0]
+    task.processor._ledger.timers.apply_watermark(0, final)
+    effects = Effects()
+    assert task.processor.fire(final + 1, 1, effects) == 1
+    cluster._commit(task, effects)
+    before = len(cluster.outputs("credits"))
+    assert task.processor._ledger.timers._work
+    task.time = final
+    impacts = [send for send in cluster.sends if send.topic == cluster.topics.internal(LEDGER)]
+    (again,) = [send for send in impacts if b"three" in (send.value or b"")][-1:]
+    cluster.put("ledger-internal", 0, again.value, final, key=again.key, headers=again.headers)
+    assert [each["data"]["status"] for each in cluster.outputs("credits")[before:]] == ["final"]
+
+
 @pytest.mark.parametrize("missing", [0, 1, 2])
 def test_r27_an_incident_with_a_missing_row_is_set_aside_instead_of_judged_by_the_rest(missing: int) -> None:
     cluster = Cluster(policies(), partitions=1)
