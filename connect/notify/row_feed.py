@@ -92,6 +92,8 @@ class RowFeed:
         self._from_start = False
         self._started = asyncio.Event()
         self._reported = ""
+        self.problem: str | None = None
+        """Why rows are not read: requests to retry wait, and routes of other notifiers are not learned."""
         self._routes_at: tuple[int, int] | None = None
         """How far routes are read, and how far they will be."""
         self._log = structlog.get_logger("connect.notify")
@@ -131,6 +133,7 @@ class RowFeed:
             reason = CLIENT_ENDED
         else:
             reason = str(error) if isinstance(error, SlaError) else explained_error(error)
+        self.problem = f"rows of {self._topic} are not read: {reason}"
         if reason != self._reported:
             self._log.warning(
                 "rows_unavailable",
@@ -157,6 +160,7 @@ class RowFeed:
                 self._routes_at, self._reported = None, ""
             while True:
                 found = await consumer.getmany(timeout_ms=_POLL_MS)
+                self.problem = None
                 if self._from_start:  # what was fetched may be of the topic before
                     self._from_start, found = False, {}
                     self._at = {where.partition: 0 for where in places}

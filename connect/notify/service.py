@@ -132,7 +132,7 @@ async def serve(
     running: list[asyncio.Task[None]] = []
     code = 0
     limits = kafka.connection_limits()
-    app = pages(destinations, metrics, reload, shape)
+    app = pages(destinations, metrics, reload, shape, feed)
     server = HttpServer(app, settings.host, settings.port, measured=metrics.http, limits=limits, shutdown_timeout_s=0.5)
     async with server:
         log.info("notifier_started", address=server.address, destinations=sorted(loaded.routing.destinations))
@@ -162,9 +162,10 @@ def pages(
     metrics: NotifyMetrics,
     reload: ConfigReload[LoadedRouting],
     shape: TopicShape | None = None,
+    feed: RowFeed | None = None,
 ) -> web.Application:
-    """The health pages; not ready while a worker has no connection to Kafka or the topics have a problem. A failing
-    destination does not count, nor a routing file that is refused."""
+    """The health pages; not ready while a worker has no connection to Kafka, the topics have a problem, or rows are not
+    read. A failing destination does not count, nor a routing file that is refused."""
 
     def unready() -> list[dict[str, object]]:
         found: Reasons = [
@@ -172,7 +173,10 @@ def pages(
             for each in destinations.workers
             if each.failure is not None
         ]
-        return found if found or shape is None or shape.problem is None else [{"reason": shape.problem}]
+        # A worker can't tell a topic that it may not see from one that is not there; the look at the topics can.
+        others = (None if each is None else each.problem for each in (shape, feed))
+        found += [{"reason": each} for each in others if each is not None]
+        return found
 
     def details() -> dict[str, object]:
         refused = {} if reload.problem is None else {"refused": reload.problem}

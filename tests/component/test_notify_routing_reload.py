@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -368,5 +369,35 @@ def test_the_health_page_shows_the_routing_and_stays_ready_while_one_is_refused(
             answer = await client.get("/ready")
             assert answer.status == 200
             assert (await answer.json())["routing"]["refused"] == office.reload.problem
+
+    play(tmp_path, scenario)
+
+
+def test_the_health_page_says_why_topics_and_rows_are_not_read_beside_what_workers_say(tmp_path: Path) -> None:
+    """A permission that was withdrawn looked like a topic that is not there; and like nothing, where it was that to
+    read rows."""
+    from aiohttp.test_utils import TestClient, TestServer
+
+    class Told:
+        problem: str | None = None
+
+    async def scenario(office: Office) -> None:
+        shape, feed = Told(), Told()
+        app = pages(office.workers, office.metrics, office.reload, cast(Any, shape), cast(Any, feed))
+        async with TestClient(TestServer(app)) as client:
+
+            async def reasons() -> list[str]:
+                return [each["reason"] for each in (await (await client.get("/ready")).json())["reasons"]]
+
+            for each in office.made:
+                each.failure = "there is no topic sla.alerts"
+            shape.problem, feed.problem = "this user may not see the topic sla.alerts", "rows are not read: not allowed"
+            assert await reasons() == ["there is no topic sla.alerts"] * 2 + [shape.problem, feed.problem]
+            for each in office.made:
+                each.failure = None
+            shape.problem = None
+            assert await reasons() == [feed.problem]
+            feed.problem = None
+            assert await reasons() == []
 
     play(tmp_path, scenario)

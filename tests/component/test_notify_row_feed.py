@@ -184,8 +184,10 @@ def test_routes_that_do_not_arrive_are_asked_for_again_and_destinations_tell_why
             with pytest.raises(SlaError, match=r"at 0 of 2: Kafka gave no rows of sla\.notifications/0"):
                 await feed.open("d", lambda _: False)
         assert [each["consequence"] for each in logs] == ["nothing is delivered"]
+        assert feed.problem is not None
+        assert feed.problem.startswith("rows of sla.notifications are not read: Kafka gave no rows")
         log.silent = False
-        await until(feed._started.is_set)
+        await until(lambda: feed._started.is_set() and feed.problem is None)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
