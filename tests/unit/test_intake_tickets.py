@@ -268,6 +268,33 @@ def test_an_issue_that_changes_in_several_ways_at_once_is_opened_as_what_it_was_
     assert found[0]["data"]["impact"] == "complete_outage"
 
 
+def test_a_solved_ticket_that_can_be_mapped_days_later_is_over(tmp_path: Path) -> None:
+    """Its end was an orphan after a day, so its outage would last for ever."""
+    text = (ROOT / "examples" / "intake.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "intake.yaml"
+    path.write_text(
+        text.replace("      - value: material_aspect  ", "      - {value: cosmetic, when: {detail.type: x}}")
+    )
+    source = load_mapping(path)["zendesk"]
+    created, solved, mapped = (recorded(f"zendesk-{name}") for name in ("created", "solved", "priority"))
+    created["detail"]["priority"] = solved["detail"]["priority"] = mapped["event"]["previous"] = None
+    mapped["detail"] |= {"status": "SOLVED", "updated_at": "2026-04-13T08:00:00Z"}
+    mapped["time"] = "2026-04-13T08:00:00Z"
+
+    def end(*story: tuple[Json, str]) -> str:
+        lines = [
+            json.dumps(each | {"receivedtime": f"2026-04-{day}T12:00:00Z"})
+            for payload, day in story
+            for each in published(decided(source, payload))
+        ]
+        outputs = [json.loads(line) for line in simulated(lines)]
+        (interval,) = [each["data"]["intervals"] for each in outputs if each["type"] == "impact.changed"][-1]
+        return str(interval["end"])
+
+    assert end((created, "10"), (solved, "10"), (mapped, "13")) == "2026-04-13T08:00:00Z"
+    assert end((mapped, "13"), (solved, "13")) == "2026-04-10T10:00:00Z"
+
+
 @pytest.mark.parametrize("kind", ["soft_deleted", "marked_as_spam", "permanently_deleted"])
 def test_a_solved_ticket_that_is_deleted_is_opened_by_nothing(kind: str) -> None:
     """It would be an outage from its creation to its deletion."""

@@ -70,6 +70,10 @@ def fields_changed(
     if not isinstance(was, Classified):
         yield from _opening(ticket, found, source, _again(ticket))
         yield _fact(ticket, "incident.reclassified", source, classification_fields(found))
+        if (
+            state == "resolved"
+        ):  # its end may have waited for the opening for too long (R4); of two ends the first counts
+            yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
         return
     differing: dict[str, object] = {}
     if (was.scope, was.tenant_ids) != (found.scope, found.tenant_ids):
@@ -118,6 +122,8 @@ def fields_set(
     if data:
         yield from _opening(ticket, found, source, _again(ticket))  # it may not have been mapped until now
         yield _fact(ticket, "incident.reclassified", source, data)
+        if state == "resolved":
+            yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
     if "tier" in names and found.tier is None:
         reason = "the ticket has no tier, and no event takes one back: its incident keeps the tier that it may have"
         yield IgnoredItem("", reason, TIER_REMOVED, ticket.subject)
