@@ -141,21 +141,6 @@ def test_r14_pauses_move_deadlines() -> None:
     assert clocks(*lines[:2], until="12:00") == ["breached response 1 12:00"]
 
 
-def test_r14_a_clock_that_is_paused_from_its_start_to_its_end_is_closed_without_a_deadline() -> None:
-    lines = [opened("10:00"), waiting("10:00"), resolved("11:00")]
-    (closed,) = [
-        each["data"] for each in run(*lines, until="12:00", using=PAUSING) if each["type"] == "incident.closed"
-    ]
-    (clock,) = closed["clocks"]
-    assert (clock["metric"], clock["verdict"], clock["wall_s"], clock["deadline_revision"]) == (
-        "response",
-        "cancelled",
-        3600,
-        0,
-    )
-    assert clock.get("deadline") is None
-
-
 def test_r14_a_pause_at_the_deadline_comes_too_late() -> None:
     lines = [opened("10:00"), waiting("12:00"), waiting_ended("13:00")]
     assert clocks(*lines, until="13:30", using=PAUSING) == ["breached response 1 12:00"]

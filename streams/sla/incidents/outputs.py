@@ -172,7 +172,7 @@ class OutputBuilder:
         data: dict[str, object] = {
             "closed_at": ending.at,
             "reason": ending.reason,
-            "clocks": [self._verdict(clock) for clock in self._fold.clocks if clock.target is not None],
+            "clocks": [self._verdict(clock) for clock in self._fold.clocks if clock.revision >= 0],
         }
         return self._output("incident.closed", (ending.at, digest), ending.at, data)
 
@@ -184,7 +184,7 @@ class OutputBuilder:
             "metric": clock.metric,
             "instance": clock.instance,
             "deadline": clock.deadline,
-            "deadline_revision": max(clock.revision, 0),  # one paused ever since its start never had a deadline
+            "deadline_revision": clock.revision,
             "verdict": clock.state if clock.state != OPEN else CANCELLED,
             "wall_s": ended - clock.start,
             "business_s": calendar.business_between(hours, clock.start, ended),
@@ -253,7 +253,7 @@ def _interval(impact: Impact) -> dict[str, object]:
 
 def closed_digest(fold: Fold) -> str:
     """Tells whether an ending or one of its verdicts differs from what was published."""
-    verdicts = [(c.metric, c.instance, c.deadline, c.state) for c in fold.clocks if c.target is not None]
+    verdicts = [(c.metric, c.instance, c.deadline, c.state) for c in fold.clocks if c.revision >= 0]
     return _digest((fold.ending, verdicts))
 
 
