@@ -21,6 +21,8 @@ class RetryPolicy:
         """Subjects whose timers made the processor raise, with the message of each attempt."""
         self.strikes = 0
         self._refusals = 0
+        self._refused_up_to: Mapping[str, int] | None = None
+        """The input that the writes covered that Kafka refused; None unless some are still refused."""
         self._attempts = attempts
         self._timer_strikes = 0
 
@@ -47,14 +49,30 @@ class RetryPolicy:
             return None
         return _BACKOFF_S[min(self.strikes, len(_BACKOFF_S)) - 1]
 
-    def with_refusal(self) -> float:
-        """Seconds to wait until a write that Kafka refused is tried again."""
+    def with_refusal(self, applied: Mapping[str, int]) -> float:
+        """Seconds to wait until a write that Kafka refused is tried again. `applied` are the offsets up to which input
+        was applied then; none if the task did not run."""
         self._refusals += 1
+        self._refused_up_to = applied or self._refused_up_to or {}
         return _REFUSED_S[min(self._refusals, len(_REFUSED_S)) - 1]
+
+    def running(self) -> None:
+        """The task runs: what was refused before that is allowed now. One that has nothing to write shows it by no
+        commit."""
+        if not self._refused_up_to:
+            self._allowed()
+
+    @property
+    def refused(self) -> bool:
+        """Whether Kafka has refused a write that it has not taken since."""
+        return self._refused_up_to is not None
 
     def committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str] = ()) -> None:
         """A transaction was committed: `fired` timers, all input below `offsets`, subjects that it quarantined."""
-        self.strikes = self._refusals = 0
+        self.strikes = 0
+        # A transaction may cover less than the refused one, and end before what was refused in it.
+        if self._refused_up_to and all(offsets[topic] >= up_to for topic, up_to in self._refused_up_to.items()):
+            self._allowed()
         for subject in quarantined:
             self.subjects.pop(subject, None)
         if fired:
@@ -66,3 +84,7 @@ class RetryPolicy:
         """Forget failures of records below `offsets`."""
         for topic, offset in [key for key in self.failed if key[1] < offsets[key[0]]]:
             del self.failed[topic, offset]
+
+    def _allowed(self) -> None:
+        self._refusals = 0
+        self._refused_up_to = None

@@ -156,8 +156,9 @@ class StreamTask(TaskStatus):
                 # then was fenced by its own transaction's timeout, and starts again.
                 await self._pause(self._refence_after_s)
             except WriteRefused as error:
+                applied = {} if self._run_loop is None else self._input.queue.positions()
                 await self._give_up(TaskState.HALTED, error)
-                await self._pause(self._retry_policy.with_refusal())
+                await self._pause(self._retry_policy.with_refusal(applied))
             except TaskHalted as error:
                 await self._halt(error)
             except RecordFailed as error:
@@ -190,6 +191,9 @@ class StreamTask(TaskStatus):
         self._topic_ids = recovered.topic_ids
         self._processor = recovered.processor
         self.restarts += 1
+        self._retry_policy.running()
+        if not self._retry_policy.refused:
+            self._allowed()
         self._enter(TaskState.RUNNING, "")
         await self._input.begin()
         self._entered_running(recovered.checkpoint.offsets, perf_counter() - started)
@@ -250,6 +254,8 @@ class StreamTask(TaskStatus):
         self.committed_offsets = offsets
         self.interrupted = ""
         self._retry_policy.committed(fired, offsets, quarantined)
+        if not self._retry_policy.refused:
+            self._allowed()
 
     # Failures: all state in memory is discarded
 

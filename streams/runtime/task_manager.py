@@ -321,11 +321,12 @@ class TaskManager:
             {
                 "agent": task.agent,
                 "partition": task.partition,
-                "state": task.state.value,
-                "reason": task.reason or task.waiting,
+                "state": state.value,
+                "reason": reason or task.waiting,
             }
             for task in self.tasks.values()
-            if task.state is not TaskState.RUNNING or task.waiting
+            for state, reason in [task.reported]
+            if state is not TaskState.RUNNING or task.waiting
         ]
         reasons += [
             {"agent": task.agent, "partition": task.partition, "reason": problem}

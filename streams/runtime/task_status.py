@@ -7,7 +7,7 @@ from enum import StrEnum
 import structlog
 
 from streams.runtime import metrics
-from streams.runtime.errors import WorkerRefused
+from streams.runtime.errors import WorkerRefused, WriteRefused
 from streams.runtime.processor import RetryLater
 
 
@@ -33,6 +33,8 @@ class TaskStatus:
         """Why the whole worker must stop; None while it may run."""
         self.interrupted = ""
         """What ended the run loop or the recovery last; empty once something is committed since."""
+        self.refusal = ""
+        """Why Kafka refused a write that it has not taken since: a person is needed, also while it is tried again."""
         self.waiting = ""
         """What the next record waits for outside Kafka, while the task runs."""
         self.problems: list[str] = []
@@ -42,11 +44,27 @@ class TaskStatus:
         self._labels = (agent, str(partition))
         self._logger = structlog.get_logger("streams.runtime.task").bind(agent=agent, partition=partition)
 
+    @property
+    def reported(self) -> tuple[TaskState, str]:
+        """State and reason for readiness and metrics. A task that tries a refused write again is no less halted."""
+        if self.refusal and self.state in (TaskState.RECOVERING, TaskState.RUNNING):
+            return TaskState.HALTED, self.refusal
+        return self.state, self.reason
+
     def _enter(self, state: TaskState, reason: str) -> None:
-        for each in TaskState:
-            metrics.STATE.labels(*self._labels, each.value).set(each is state)
         self.state = state
         self.reason = reason
+        self._report()
+
+    def _report(self) -> None:
+        for each in TaskState:
+            metrics.STATE.labels(*self._labels, each.value).set(each is self.reported[0])
+
+    def _allowed(self) -> None:
+        """Kafka takes what it refused."""
+        if self.refusal:
+            self.refusal = ""
+            self._report()
 
     def _enter_failed(self, state: TaskState, error: Exception) -> None:
         """Count and log a failure, and enter the state that it leads to."""
@@ -55,6 +73,8 @@ class TaskStatus:
         self._enter(state, self.interrupted)
         if isinstance(error, WorkerRefused):
             self.refused = error
+        if isinstance(error, WriteRefused):
+            self.refusal = str(error)
         if state is TaskState.HALTED:
             self._logger.error("task_halted", error=type(error).__name__, reason=str(error))
         elif state is TaskState.FENCED:

@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Mapping
 
 import pytest
-from memory_log import MemoryLog, broker_away
+from memory_log import MemoryLog, MemoryTransactions, broker_away
 from task_bench import MS, Bench, Diary, run
 
 from streams.errors import PolicyChanged
+from streams.metrics import REGISTRY
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
 from streams.runtime.errors import WriteRefused
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.runtime.task import StreamTask, TaskState
+from streams.runtime.transaction_builder import TransactionLimits
 
 
 def test_r18_a_record_that_forbids_to_go_on_stops_the_worker() -> None:
@@ -209,6 +211,88 @@ def test_a_refused_write_halts_and_is_tried_again_once_it_may_be_allowed() -> No
         await task.stop()
 
     run(scenario)
+
+
+def test_a_task_counts_as_halted_until_what_kafka_refused_is_written() -> None:
+    """An alert that has to hold for a minute never fires if each attempt looks like running in between."""
+    told: list[tuple[str, str, float | None]] = []
+
+    async def scenario() -> None:
+        bench = Bench(records=1)
+
+        def refuse() -> Exception:
+            told.append((*bench.task.reported, halted()))
+            return WriteRefused("not allowed")
+
+        bench.log.faults = [("before", refuse)] * 3
+        task = bench.start()
+        await bench.settle()
+        await bench.add(1, "a")
+        for ms in (31_000, 91_000):
+            await bench.tick(ms)
+            assert (*task.reported, halted()) == (TaskState.HALTED, "not allowed", 1)
+        assert told == [(TaskState.RUNNING, "", 0), *[(TaskState.HALTED, "not allowed", 1)] * 2]
+        await bench.tick(212_000)
+        assert (*task.reported, halted()) == (TaskState.RUNNING, "", 0)
+        await task.stop()
+
+    run(scenario)
+
+
+def test_a_commit_of_a_part_of_what_kafka_refused_does_not_end_the_halt() -> None:
+    """The next attempt may be cut elsewhere, so that records before the refused one are written."""
+    told: list[tuple[TaskState, str]] = []
+
+    async def scenario() -> None:
+        bench = Bench()
+
+        def refuse() -> Exception:
+            told.append(bench.task.reported)
+            return WriteRefused("not allowed")
+
+        bench.log.faults = [("before", refuse), ("", refuse), ("before", refuse)]
+        bench.log.append("in", 1, "a")
+        bench.log.append("in", 1, "b")
+        task = bench.start()
+        await bench.settle()
+        task._limits = TransactionLimits(records=1, timers=1_000, seconds=1_000.0)
+        await bench.tick(31_000)
+        assert bench.log.values() == ["1 a @1"]
+        assert told == [(TaskState.RUNNING, ""), (TaskState.HALTED, "not allowed")]
+        assert task.reported == (TaskState.HALTED, "not allowed")
+        await bench.tick(92_000)
+        assert task.reported == (TaskState.RUNNING, "")
+        await task.stop()
+
+    run(scenario)
+
+
+def test_a_refused_beginning_ends_with_the_next_that_is_not() -> None:
+    """Whoever has nothing to write would count as halted for ever."""
+
+    async def scenario() -> None:
+        class Closed(MemoryLog):
+            refusals = 1
+
+            async def fence(self) -> MemoryTransactions:
+                if self.refusals:
+                    self.refusals -= 1
+                    raise WriteRefused("not this id")
+                return await super().fence()
+
+        bench = Bench(Closed())
+        task = bench.start()
+        await bench.settle()
+        assert (*task.reported, halted()) == (TaskState.HALTED, "not this id", 1)
+        await bench.tick(31_000)
+        assert (*task.reported, halted()) == (TaskState.RUNNING, "", 0)
+        await task.stop()
+
+    run(scenario)
+
+
+def halted() -> float | None:
+    return REGISTRY.get_sample_value("sla_task_state", {"agent": "diary", "partition": "0", "state": "halted"})
 
 
 def test_offsets_that_a_new_owner_moves_while_they_are_read_halt_nobody() -> None:
