@@ -31,12 +31,14 @@ _CLOSE_S = 2.0
 
 class TopicDescription(NamedTuple):
     """An existing topic: its number of partitions, its id (empty if the broker tells none), its cleanup policy and the
-    type of its timestamps (empty if they were not asked for, or this user may not see them)."""
+    type of its timestamps (empty if they were not asked for, or this user may not see them), and the partitions that no
+    broker leads."""
 
     partitions: int
     topic_id: bytes
     cleanup: str = ""
     timestamps: str = ""
+    leaderless: tuple[int, ...] = ()
 
 
 class TopicDescriptions:
@@ -94,7 +96,9 @@ class TopicDescriptions:
         described = admin.describe_topics(names)
         self.denied = frozenset(each["name"] for each in described if each["error_code"] == _DENIED)
         found = {
-            each["name"]: TopicDescription(len(each["partitions"]), _topic_id(each.get("topic_id")))
+            each["name"]: TopicDescription(
+                len(each["partitions"]), _topic_id(each.get("topic_id")), leaderless=_leaderless(each["partitions"])
+            )
             for each in described
             if not each["error_code"]
         }
@@ -140,6 +144,10 @@ async def _in_daemon(work: Callable[[], _T]) -> _T:
 
     threading.Thread(target=run, daemon=True, name="sla-topics").start()
     return await answer
+
+
+def _leaderless(partitions: Iterable[Mapping[str, int]]) -> tuple[int, ...]:
+    return tuple(sorted(each["partition_index"] for each in partitions if each["leader_id"] < 0))
 
 
 def _topic_id(value: object) -> bytes:

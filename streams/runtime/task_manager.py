@@ -313,6 +313,7 @@ class TaskManager:
             reasons.append(self._topics.problem)
         elif not self.assigned:
             reasons.append({"reason": "no partitions assigned"})
+        reasons += self._topics.problems()
         reasons += self._incomplete
         reasons += self._lag.open_transactions.problems()
         reasons += self._fetch_failures.problems()

@@ -12,6 +12,7 @@ from streams.runtime import metrics
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
 from streams.runtime.kafka_log import Offsets
+from streams.runtime.missing_leaders import MissingLeaders
 from streams.runtime.settings import RuntimeSettings
 
 
@@ -37,6 +38,7 @@ class TopicWatch:
         self._changelogs = {settings.changelog(spec.name) for spec in agents}
         self._needed |= self._changelogs
         self._missing: list[str] = []
+        self._leaders = MissingLeaders()
         self._logger = structlog.get_logger(__name__)
 
     async def look(self) -> bool:
@@ -61,6 +63,7 @@ class TopicWatch:
             else:
                 self._logger.info("topics_found")
         self.existing = frozenset(found)
+        self._leaders.observe(found)
         shape = None if missing else self._shape_problem(found)
         # Arrivals that are not the broker's are told, and work goes on: they are right where clocks of senders are.
         reported = shape if missing or shape is not None else self._arrival_problem(found)
@@ -76,6 +79,10 @@ class TopicWatch:
                 self.reject_partition_count(topic, found[topic].partitions)
                 return False
         return not missing and shape is None
+
+    def problems(self) -> list[dict[str, object]]:
+        """Why the worker is not ready although its topics are there."""
+        return self._leaders.problems()
 
     def reject_partition_count(self, topic: str, found: int) -> None:
         """Refuse to work: with another partition count, keys would be routed to other partitions than before."""

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
-from streams.kafka.topic_descriptions import TopicDescription
+from streams.kafka.topic_descriptions import TopicDescription, TopicDescriptions
 from streams.metrics import REGISTRY
 from streams.runtime import purge, task_manager
 from streams.runtime.agent_spec import AgentSpec
@@ -113,6 +113,30 @@ def test_an_outage_later_is_a_reason_of_its_own_and_forgets_no_topic() -> None:
     topics.found = all_topics()
     assert asyncio.run(watched.look())
     assert watched.problem is None
+
+
+def test_partitions_without_a_leader_are_named_with_what_to_do_once_they_last() -> None:
+    """Tasks know only that Kafka does not answer in time, and one without timers does not ask."""
+    found = all_topics()
+    topics = Topics(found)
+    manager = TaskManager(SETTINGS, [])
+    manager._topics = watch(topics)
+    manager.assigned = True
+    found["eu.in"] = TopicDescription(4, ID, leaderless=(3,))
+    found["eu.out"] = TopicDescription(4, ID, leaderless=(0, 2))
+    with capture_logs() as logs:
+        assert asyncio.run(manager._topics.look())
+        assert manager.unready() == [], "a change of leaders is no reason"
+        assert asyncio.run(manager._topics.look())
+        assert asyncio.run(manager._topics.look())
+        (problem,) = manager.unready()
+        assert problem["without_leader"] == ["eu.in-3", "eu.out-0", "eu.out-2"]
+        assert "no broker leads eu.in-3 and 2 more" in str(problem["reason"])
+        assert "start the brokers that have the replicas" in str(problem["reason"])
+        topics.found = all_topics()
+        assert asyncio.run(manager._topics.look())
+        assert manager.unready() == []
+    assert [each["event"] for each in logs] == ["partitions_without_leader", "partitions_led_again"], "each once"
 
 
 def test_another_number_of_partitions_is_refused() -> None:
@@ -280,3 +304,13 @@ def test_a_setting_changed_while_the_worker_runs_is_logged_and_in_its_metric() -
     topics.found = None
     asyncio.run(watched.look())
     assert unusable() == 1, "Kafka does not answer: nothing is known that is better"
+
+
+def test_a_description_tells_which_partitions_no_broker_leads() -> None:
+    class Admin:
+        def describe_topics(self, names: list[str]) -> list[dict[str, object]]:
+            partitions = [{"partition_index": each, "leader_id": leader} for each, leader in ((2, -1), (1, 1), (0, -1))]
+            return [{"name": name, "error_code": 0, "partitions": partitions} for name in names]
+
+    found = TopicDescriptions([], {}, 1)._found(Admin(), ["eu.in"])
+    assert found == {"eu.in": TopicDescription(3, b"", leaderless=(0, 2))}
