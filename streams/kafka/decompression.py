@@ -10,6 +10,8 @@ from typing import Final
 
 import cramjam
 
+from streams.kafka.odd_frames import gzip_without_reserved_flags, zstd_with_an_end
+
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
@@ -51,7 +53,7 @@ def _gzip(data: memoryview, out: bytearray, limit: int) -> None:
     while rest is data or rest[:2] == _GZIP_MEMBER:
         member = zlib.decompressobj(wbits=31)
         try:
-            piece = member.decompress(rest, limit + 1)
+            piece = member.decompress(gzip_without_reserved_flags(rest), limit + 1)
         except zlib.error:
             if rest is data:
                 raise
@@ -93,7 +95,7 @@ def _snappy_blocks(data: memoryview) -> list[bytes]:
 
 def _lz4(data: memoryview, out: bytearray, limit: int) -> None:
     """Kafka reads the first frame, without the checksum of its content, and ignores what follows."""
-    with suppress(cramjam.DecompressionError):
+    with suppress(cramjam.DecompressionError, TooLarge):  # too large may be what follows
         _lz4_frames(data, out, limit)
         return
     _lz4_first_frame(data, out, limit)  # here the error is gone, whose traceback holds a buffer
@@ -147,10 +149,19 @@ def _cramjam(into: Callable[[bytes, bytearray], int]) -> Callable[[memoryview, b
     return decompress
 
 
+def _zstd(data: memoryview, out: bytearray, limit: int) -> None:
+    """Kafka reads what there is of a frame that ends too soon, if it follows a whole one."""
+    with suppress(cramjam.DecompressionError):
+        _zstd_frames(data, out, limit)
+        return
+    _zstd_frames(memoryview(zstd_with_an_end(bytes(data))), out, limit)
+
+
 _lz4_frames = _cramjam(lambda data, buffer: int(cramjam.lz4.decompress_into(data, buffer)))
+_zstd_frames = _cramjam(lambda data, buffer: int(cramjam.zstd.decompress_into(data, buffer)))
 _DECOMPRESSORS: Final[Mapping[int, Callable[[memoryview, bytearray, int], None]]] = {
     GZIP: _gzip,
     SNAPPY: _snappy,
     LZ4: _lz4,
-    ZSTD: _cramjam(lambda data, buffer: int(cramjam.zstd.decompress_into(data, buffer))),
+    ZSTD: _zstd,
 }

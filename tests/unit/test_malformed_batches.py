@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -179,7 +180,11 @@ def test_bytes_behind_the_last_record_make_no_record(read: Read) -> None:
         (LZ4, b"\0"),
         (LZ4, b"padding that is no frame"),
         (LZ4, lz4(record(0, b"a second frame"))),
+        (GZIP, b"\x1f\x8b\x08\x20" + gzip.compress(b"")[4:]),
         (ZSTD, b""),
+        (ZSTD, b"\x28\xb5"),
+        (ZSTD, b"\x28\xb5\x2f\xfd\0\x50"),
+        (ZSTD, b"\x50\x2a\x4d\x18\4\0\0\0sk"),
         (ZSTD, b"\x50\x2a\x4d\x18\4\0\0\0skip"),
     ],
 )
@@ -187,7 +192,7 @@ def test_what_kafka_does_not_look_at_behind_compressed_records_hides_none(
     read: Read, codec: int, behind: bytes
 ) -> None:
     """Kafka's own reader takes each of these: gzip ignores what begins no member, snappy fewer bytes than a length, lz4
-    all behind the first frame, and the checksum of its content."""
+    all behind the first frame, and the checksum of its content, zstd what begins a frame and has no block."""
     odd = batch(record(0, b"a" * 100), record(1, b"b"), base=1, codec=codec, behind=behind)
     found, end = read(batch(record(0, b"before")), odd, batch(record(0, b"after"), base=3))
     assert (found, end) == ([(0, b"before"), (1, b"a" * 100), (2, b"b"), (3, b"after")], 4)
@@ -203,3 +208,68 @@ def test_an_lz4_frame_that_decompresses_to_too_much_is_refused_block_by_block() 
     for end in [*range(0, len(frame) - 4, 997), len(frame) - 5]:
         with pytest.raises(CorruptBatch):
             decompress_into(LZ4, memoryview(frame)[:end], bytearray(), 100_000)
+
+
+def decompressed(codec: int, data: bytes, limit: int = 1_000) -> bytes:
+    out = bytearray()
+    decompress_into(codec, memoryview(data), out, limit)
+    return bytes(out)
+
+
+def test_what_follows_the_first_lz4_frame_is_not_too_large() -> None:
+    assert decompressed(LZ4, lz4(b"a" * 100) + lz4(b"b" * 100_000))[:100] == b"a" * 100
+
+
+def member(data: bytes, flags: int, fields: bytes = b"", *, checksum: int = 0) -> bytes:
+    """A gzip member; `checksum` is added to the one of the header."""
+    header = b"\x1f\x8b\x08" + bytes([flags, 0, 0, 0, 0, 0, 3]) + fields
+    if flags & 2:
+        header += struct.pack("<H", (zlib.crc32(header) + checksum) & 0xFFFF)
+    return header + zlib.compress(data, wbits=-15) + struct.pack("<II", zlib.crc32(data), len(data))
+
+
+@pytest.mark.parametrize("reserved", [0x20, 0x40, 0x80, 0xE0])
+@pytest.mark.parametrize(("flags", "fields"), [(0, b""), (2, b""), (0x1F, b"\3\0abcname\0comment\0")])
+def test_gzip_with_reserved_flags_is_read_as_java_reads_it(reserved: int, flags: int, fields: bytes) -> None:
+    """zlib refuses them, and ended the series of members where a later one has them."""
+    odd = member(b"odd", reserved | flags, fields)
+    assert decompressed(GZIP, odd) == b"odd"
+    assert decompressed(GZIP, gzip.compress(b"usual ") + odd + gzip.compress(b" end")) == b"usual odd end"
+    for end in range(len(odd)):
+        with pytest.raises(CorruptBatch):
+            decompressed(GZIP, odd[:end])
+    if flags & 2:
+        wrong = member(b"odd", reserved | flags, fields, checksum=1)
+        with pytest.raises(CorruptBatch):
+            decompressed(GZIP, wrong)
+        assert decompressed(GZIP, gzip.compress(b"usual") + wrong) == b"usual"
+
+
+def zstd_block(kind: int, size: int, content: bytes, *, last: bool = False) -> bytes:
+    return (size << 3 | kind << 1 | last).to_bytes(3, "little") + content
+
+
+@pytest.mark.parametrize("header", [b"\0\x50", b"\4\x50", b"\x20\xc8", b"\x60\x00\x01", b"\xa0\0\1\0\0"])
+@pytest.mark.parametrize(
+    ("blocks", "read"),
+    [
+        (zstd_block(0, 3, b"raw"), b"raw"),
+        (zstd_block(0, 9, b"raw"), b"raw"),
+        (zstd_block(1, 5, b"a") + zstd_block(0, 3, b"raw"), b"aaaaaraw"),
+        (zstd_block(1, 5, b"a") + zstd_block(2, 9, b"cut"), b"aaaaa"),
+        (zstd_block(0, 3, b"raw") + b"\0", b"raw"),
+        (b"", b""),
+    ],
+)
+def test_a_second_zstd_frame_without_an_end_is_read_as_far_as_it_goes(
+    header: bytes, blocks: bytes, read: bytes
+) -> None:
+    """Kafka's reader notices the end of the data only where it is about to read more of them."""
+    cut = b"\x28\xb5\x2f\xfd" + header + blocks
+    whole = bytes(cramjam.zstd.compress(b"whole "))
+    assert decompressed(ZSTD, whole + cut) == b"whole " + read
+    assert decompressed(ZSTD, whole + whole + cut) == b"whole whole " + read
+    with pytest.raises(CorruptBatch):
+        decompressed(ZSTD, cut)
+    with pytest.raises(TooLarge):
+        decompressed(ZSTD, whole + cut, 6 + len(read) - 1)
