@@ -6,40 +6,48 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from operator import attrgetter
+from types import ModuleType
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from streams.kafka.patches import AIOKAFKA
 
 _STOP_S = 3.0
 
 
 async def end_producer(producer: Any) -> None:
     """Stop a producer. Records that are not acknowledged in time fail."""
-    if await _in_time(producer, "stop"):
+    if await _in_time(producer, "stop") or (parts := _parts()) is None:
         return
     with contextlib.suppress(Exception):
-        producer._message_accumulator.fail_all(KafkaError("given up"))
-    await _in_time(producer, "_sender.close")
-    await _in_time(producer, "client.close")
+        parts.fail_unacknowledged(producer)
+    for each in parts.OF_PRODUCERS:
+        await _in_time(producer, each)
 
 
 async def abandon_transaction(producer: Any, stop_s: float = 2.0) -> None:
     """Stop a transactional producer without ending its transaction: the next owner's fencing aborts it."""
     if await _in_time(producer, "stop", stop_s):
         return
-    producer._closed = True  # keeps aiokafka from warning that the producer was not stopped
+    if (parts := _parts()) is not None:
+        parts.regard_as_stopped(producer)
     await _in_time(producer, "client.close", stop_s)
 
 
 async def end_consumer(consumer: Any) -> None:
     """Stop a consumer; it leaves its group if Kafka answers in time."""
-    if await _in_time(consumer, "stop"):
+    if await _in_time(consumer, "stop") or (parts := _parts()) is None:
         return
-    # A stop that is cut short leaves tasks behind that ask for the group's coordinator for as long as the process runs.
-    for part in ("_stop_heartbeat_task", "_stop_commit_offsets_refresh_task"):
-        await _in_time(consumer, f"_coordinator.{part}")
-    await _in_time(consumer, "_fetcher.close")
-    await _in_time(consumer, "_client.close")
+    for each in parts.OF_CONSUMERS:
+        await _in_time(consumer, each)
+
+
+def _parts() -> ModuleType | None:
+    """The private parts of the installed aiokafka; None where they are not known."""
+    if not AIOKAFKA.applied("unfinished_stops"):
+        return None
+    from streams.kafka.patches.for_aiokafka import unfinished_stops  # its imports need the known version
+
+    return unfinished_stops
 
 
 async def _in_time(client: Any, method: str, within_s: float = _STOP_S) -> bool:

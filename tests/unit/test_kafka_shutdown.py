@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from streams.kafka.shutdown import end_consumer
+from streams.kafka import patches
+from streams.kafka.shutdown import abandon_transaction, end_consumer, end_producer
 
 
 class _Consumer:
@@ -54,6 +55,47 @@ def test_a_stop_that_fails_leaves_no_task_of_its_group() -> None:
     asyncio.run(end_consumer(consumer))
     assert ended == ["_stop_heartbeat_task", "_stop_commit_offsets_refresh_task", "close"]
     assert consumer.closed
+
+
+class _Any:
+    """Notes every part of it that is used."""
+
+    def __init__(self, used: list[str], path: str = "") -> None:
+        self.__dict__["_noted"] = used, path
+
+    def __getattr__(self, name: str) -> _Any:
+        used, path = self.__dict__["_noted"]
+        used.append(f"{path}{name}")
+        return _Any(used, f"{path}{name}.")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self.__dict__["_noted"][0].append(name)
+
+    async def __call__(self, *_: object) -> None:
+        raise OSError("away")
+
+
+@pytest.mark.parametrize("end", [end_consumer, end_producer, abandon_transaction])
+@pytest.mark.filterwarnings("ignore:coroutine '_Any.__call__' was never awaited")
+def test_private_parts_of_another_version_are_not_touched(
+    end: Callable[[object], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be others by the same name."""
+
+    def private() -> bool:
+        used = list[str]()
+        asyncio.run(_awaited(end(_Any(used))))
+        assert used[0] == "stop"
+        return any(part.startswith("_") for path in used for part in path.split("."))
+
+    assert private()
+    monkeypatch.setattr(patches, "version", lambda _: "0.15.0")
+    monkeypatch.setattr(patches, "_applied", {})
+    assert not private()
+
+
+async def _awaited(ending: Awaitable[None]) -> None:
+    await ending
 
 
 def test_the_cancellation_of_the_caller_counts() -> None:

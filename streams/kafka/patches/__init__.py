@@ -60,7 +60,7 @@ AIOKAFKA: Final = PatchedLibrary(
     "aiokafka",
     "0.14.",
     "for_aiokafka",
-    ("header_names", "bootstrap_cause", "rebootstrap", "metadata_backoff", "fetch_errors"),
+    ("header_names", "bootstrap_cause", "rebootstrap", "metadata_backoff", "fetch_errors", "unfinished_stops"),
 )
 KAFKA_PYTHON: Final = PatchedLibrary(
     "kafka-python",
