@@ -130,6 +130,10 @@ class FairShares:
         self._used[source] = part
         return True
 
+    def used(self, source: str) -> int:
+        """Bytes that a source has reserved."""
+        return self._used.get(source, 0)
+
     def release(self, source: str, size: int) -> None:
         """Release bytes that were reserved for a source."""
         self.whole.release(size)

@@ -58,7 +58,12 @@ _APPENDED = 1
 
 
 class Unavailable(SlaError):  # noqa: N818 -- it names what happened
-    """Kafka has not acknowledged; the sender must send the same request again later."""
+    """Kafka has not acknowledged; the sender must send the same request again later. `of_request`: because of the
+    request or its sender, whatever the state of Kafka, so that they have to know the reason."""
+
+    def __init__(self, reason: str, *, of_request: bool = False) -> None:
+        super().__init__(reason)
+        self.of_request = of_request
 
 
 class RecordPublisher(Protocol):
@@ -154,9 +159,7 @@ class KafkaPublisher:
             raise Unavailable(self._unavailable_reason or "not connected to Kafka")
         sender = records[0].sender if records else ""
         if not self._reserve(sender, sum(record.size for record in records)):
-            raise Unavailable(
-                f"{self.in_flight.reserved:,} bytes wait for Kafka; at most {self.in_flight.limit:,} are allowed"
-            )
+            raise Unavailable(self._without_room(sender), of_request=True)
         sent: list[asyncio.Future[Any]] = []
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -170,7 +173,7 @@ class KafkaPublisher:
         except TimeoutError:
             raise self._failed(f"Kafka has not acknowledged within {self._timeout_s:g} s") from None
         except MessageSizeTooLargeError as error:
-            raise Unavailable(f"Kafka refuses a record of that size: {error}") from error
+            raise Unavailable(f"Kafka refuses a record of that size: {error}", of_request=True) from error
         except _ONE_TOPIC as error:
             raise self._refused(records, error) from error
         except (KafkaError, AssertionError) as error:  # aiokafka asserts that it knows a partition
@@ -185,6 +188,11 @@ class KafkaPublisher:
         budget = self.in_flight
         left = budget.limit // _LEFT_SHARE if size > _SMALL_REQUEST and budget.reserved else 0
         return budget.reserved + size + left <= budget.limit and self._shares.reserve(sender, size)
+
+    def _without_room(self, sender: str) -> str:
+        whole, own = self.in_flight, self._shares.used(sender)
+        total = f"{whole.reserved:,} bytes wait for Kafka; at most {whole.limit:,} are allowed"
+        return f"{total}, and {own:,} are of {sender}: each source gets a share of what is left" if sender else total
 
     async def _send(self, producer: Any, record: OutgoingRecord) -> asyncio.Future[Any]:
         size, framing = record.size, self._framing

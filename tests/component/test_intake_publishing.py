@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -205,6 +206,7 @@ def test_records_of_some_senders_that_wait_for_kafka_leave_room_for_every_other_
             future.set_result(ACKNOWLEDGED)
         refused = [each for each in await asyncio.gather(*waiting, return_exceptions=True) if each is not None]
         assert {type(each) for each in refused} == {Unavailable}
+        assert all(re.search(r"and [1-9][\d,]* are of (loud|louder|quiet-\d): each", str(each)) for each in refused)
         assert publisher.in_flight.reserved == 0
         assert not publisher._shares._used
         world.prompt = True
@@ -316,6 +318,31 @@ def test_a_slow_kafka_is_503_over_http(world: World) -> None:
         async with served(publisher) as bench:
             status, _, headers = await bench.hook("jira", recorded("jira-created"))
             assert (status, headers["Retry-After"]) == (503, "5")
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_what_only_this_request_meets_is_told_to_its_sender_and_in_the_log(world: World) -> None:
+    """Kafka is there: neither `/ready` nor another log entry tells why such requests fail."""
+
+    async def scenario() -> None:
+        publisher = publisher_of(world, limit=100_000, timeout_s=5)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        async with served(publisher) as bench:
+            world.refuses = MessageSizeTooLargeError("9,999 bytes")
+            with capture_logs() as logs:
+                status, answer, _ = await bench.hook("jira", recorded("jira-created"))
+            assert (status, "Kafka refuses a record of that size" in str(answer)) == (503, True)
+            assert ["of that size" in each["reason"] for each in logs if each["event"] == "request_rejected"] == [True]
+            world.refuses = None
+            assert publisher._shares.reserve("jira", 40_000)
+            status, answer, headers = await bench.hook("jira", recorded("jira-created"))
+            assert (status, headers["Retry-After"]) == (503, "5")
+            assert "40,000 bytes wait for Kafka" in str(answer)
+            assert "40,000 are of jira" in str(answer)
+            publisher._shares.release("jira", 40_000)
         await publisher.stop()
 
     run(scenario)
