@@ -252,6 +252,7 @@ class LedgerProcessor:
                 home = partition_of(event.subject, self._context.topics.partitions)
                 erased = self._ledger.erase(event.subject, home, record.arrival)
                 self._writer.write_erased(erased, event, record.arrival, effects)
+                self._writer.write(self._ledger.timers.posted(), effects)  # what was half done, and is completed by it
                 self._early.erasures.erase(event.subject, record.arrival, effects)
         else:
             event = self._ledger.erasures.event(event)

@@ -9,6 +9,7 @@ from agent_harness import INCIDENTS, LEDGER, Cluster
 from story import contract, erased, micros, opened, policies, reclassified, resolved, responded, updated
 
 from agents.changelog.incidents import StepRows
+from streams.kafka.partitioner import partition_of
 from streams.runtime.processor import Effects, SubjectFailed
 from streams.sla.credits.account import Account
 from streams.sla.credits.month_close import MonthClose
@@ -201,29 +202,46 @@ def test_r27_a_tenant_whose_months_cannot_be_computed_costs_no_other_an_outage(m
     assert [o["subject"] for o in adjusted] == ["beta", "acme"]
 
 
-def test_r26_a_statement_that_an_input_without_effect_completes_is_written_with_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It is made in steps, and what is half done is completed before any input is applied."""
+def half_stated(monkeypatch: pytest.MonkeyPatch, partitions: int) -> tuple[Cluster, int]:
+    """The final statement is made in steps; what is half done is completed before anything is applied. Where the ledger
+    has come to, too."""
     monkeypatch.setattr("streams.sla.credits.statement.ITEMS_PER_STEP", 1)
-    cluster = Cluster(policies(), partitions=1)
+    cluster = Cluster(policies(), partitions=partitions)
     cluster.publish(contract("2026-03-01T00:00:00Z"), START)
     for name in ("one", "two", "three"):
         cluster.publish(opened("2026-03-30T00:00:00Z", of=name), micros("2026-03-30T00:00:00Z"))
         cluster.publish(resolved("2026-03-30T01:00:00Z", of=name), micros("2026-03-30T01:00:00Z"))
     final = micros("2026-04-04T00:00:00Z")
     cluster.pass_time(final - 1)
-    task = cluster.tasks[LEDGER, 0]
-    task.processor._ledger.timers.apply_watermark(0, final)
+    task = cluster.tasks[LEDGER, partition_of("acme", partitions)]
+    for partition in range(partitions):
+        task.processor._ledger.timers.apply_watermark(partition, final)
     effects = Effects()
     assert task.processor.fire(final + 1, 1, effects) == 1
     cluster._commit(task, effects)
-    before = len(cluster.outputs("credits"))
     assert task.processor._ledger.timers._work
     task.time = final
+    return cluster, final
+
+
+def test_r26_a_statement_that_an_input_without_effect_completes_is_written_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster, final = half_stated(monkeypatch, 1)
+    before = len(cluster.outputs("credits"))
     impacts = [send for send in cluster.sends if send.topic == cluster.topics.internal(LEDGER)]
     (again,) = [send for send in impacts if b"three" in (send.value or b"")][-1:]
     cluster.put("ledger-internal", 0, again.value, final, key=again.key, headers=again.headers)
+    assert [each["data"]["status"] for each in cluster.outputs("credits")[before:]] == ["final"]
+
+
+def test_r26_a_statement_that_the_erasure_of_another_tenant_completes_is_written_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster, final = half_stated(monkeypatch, 2)
+    before = len(cluster.outputs("credits"))
+    other = next(name for name in ("a", "b", "c", "d") if partition_of(name, 2) != partition_of("acme", 2))
+    cluster.publish(erased("2026-04-04T00:00:00Z", of=other), final)
     assert [each["data"]["status"] for each in cluster.outputs("credits")[before:]] == ["final"]
 
 

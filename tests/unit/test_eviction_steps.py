@@ -12,7 +12,7 @@ from streams.sla.credits import retention
 from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.ledger_timers import EVICTION
 from streams.sla.credits.posted import Posted
-from streams.sla.events import ContractSet, Event, Money, Output, Position
+from streams.sla.events import ContractSet, Event, MaintenanceScheduled, Money, Output, Position
 from streams.sla.impact import Impact, ImpactCopy
 from streams.sla.instants import DAY, HOUR
 
@@ -164,3 +164,26 @@ def march(ledger: Ledger, before: int) -> Iterator[Output]:
     """The statements of March that follow until an instant."""
     while (posted := ledger.fire(before)) is not None:
         yield from (each for each in posted.outputs if each.data.get("month") == "2026-03")
+
+
+def test_r23_a_maintenance_of_which_a_version_comes_during_an_eviction_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retention, "STEP", 1)
+    ledger = full()
+    assert isinstance(ledger.apply_maintenance(window("1", START + DAY), START, PLACE), Posted)
+    assert ledger.fire(LATER) is not None  # the eviction begins, and has chosen what to evict
+    assert ledger.timers.retention.pending
+    ledger.apply_maintenance(window("2", LATER + DAY), LATER - DAY, PLACE)
+    evicted = []
+    while ledger.timers.retention.pending:
+        posted = ledger.fire(LATER)
+        assert posted is not None
+        evicted += posted.evicted.facts if posted.evicted is not None else []
+    assert not [each for each in evicted if each[0] == "weekly"]
+    assert "weekly" in ledger._maintenance
+
+
+def window(name: str, start: int) -> Event:
+    payload = MaintenanceScheduled("platform", (), ("api",), start, start + HOUR, start - 20 * DAY)
+    return Event(name, "/m", "maintenance.scheduled", "weekly", payload.announced_at, payload, False, None, None, b"x")

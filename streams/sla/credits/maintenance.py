@@ -141,7 +141,12 @@ class Maintenance:
 
     def ended_by(self, instant: int) -> list[str]:
         """The maintenances whose versions all end by an instant, and whose facts are all from before it."""
-        return [name for name, facts in self._facts.items() if max(map(_last_instant, facts)) <= instant]
+        return [name for name in self._facts if self.has_ended(name, instant)]
+
+    def has_ended(self, maintenance_id: str, instant: int) -> bool:
+        """Whether it is one of those that `ended_by` gives."""
+        facts = self._facts.get(maintenance_id, ())
+        return bool(facts) and max(map(_last_instant, facts)) <= instant
 
     def remove(self, maintenance_id: str) -> list[tuple[str, str, str]]:
         """Evict a maintenance; returns its facts as (maintenance, source, id)."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 STEP = 50
 """Accounts that are looked at, and incidents or maintenances that are evicted, in one step, so that other work comes
 between."""
-LONGEST_MONTH = 32 * DAY
-"""Longer than every calendar month, in every zone."""
 LOOKED_AT = 1_000
 """Incidents that are looked at in one step."""
 
@@ -45,9 +43,9 @@ class Retention:
 
     @property
     def inputs_until(self) -> int:
-        """What ends by this instant no month needs that is kept: in other zones than UTC the first of them begins
-        nearly a month before `until`, or some hours."""
-        return max(self.until - LONGEST_MONTH, 0)
+        """What ends by this instant no month needs that is kept: the first of them begins some hours before `until` in
+        zones east of UTC, and in those west of it nearly a month."""
+        return months_before(self.until, 1) if self.until else 0
 
     def next_due(self, clock: int) -> int:
         """When to evict next: at once when one is pending, else when the next month begins (UTC)."""
@@ -128,7 +126,8 @@ class Eviction:
             self._evict_impacts(evicted)
             for _ in range(min(STEP, len(self._plans))):
                 plan = self._plans.pop()
-                if not self._retains_for_quarantined():
+                # One of which another version has come meanwhile is kept.
+                if self._maintenance.has_ended(plan, retention.inputs_until) and not self._retains_for_quarantined():
                     evicted.facts.extend(self._maintenance.remove(plan))
         retention.pending = bool(self._tenants or self._incidents or self._plans)
         return evicted
@@ -211,14 +210,14 @@ def reject_evicted(account: Account | None, event: Event, retention: Retention) 
     """A contract fact, claim or maintenance that concerns only what is evicted is too late. `account` is its tenant's,
     if there is one."""
     payload = event.payload
-    evicted, until = False, retention.inputs_until
+    evicted, until = False, retention.until if isinstance(payload, CreditClaimed) else retention.inputs_until
     if isinstance(payload, MaintenanceScheduled):
         evicted = payload.end <= until
     elif isinstance(payload, CreditClaimed):
         month, zone = Month(payload.month), None
         if account is not None and len(account.contracts):
             zone = account.contracts.zone
-        evicted = (account is None or month not in account.months) and _has_ended(month, zone, retention.until)
+        evicted = (account is None or month not in account.months) and _has_ended(month, zone, until)
     elif isinstance(payload, ContractSet):
         contracts = () if account is None else account.contracts
         earlier = [contract[:4] for contract in contracts if contract.valid_from <= until]
@@ -229,6 +228,5 @@ def reject_evicted(account: Account | None, event: Event, retention: Retention) 
             evicted = payload.valid_to is not None and payload.valid_to <= until
     if not evicted:
         return None
-    before = format_rfc3339(retention.until)
-    message = f"concerns only months before {before}, which are not kept any more (SLA_RETAIN_MONTHS)"
+    message = f"concerns only months before {format_rfc3339(until)}, which are not kept any more (SLA_RETAIN_MONTHS)"
     return Rejection("too_late", message, event.id)
