@@ -233,6 +233,7 @@ SIGN_IN = b"\r\n<!DOCTYPE html><html><title>Sign in</title></html>"
     [
         ("pagerduty", answer("202 Accepted", b'{"status": "success", "dedup_key": "x"}'), None),
         ("pagerduty", answer("202 Accepted", b"{}"), None),
+        ("pagerduty", answer("202 Accepted", b'{"status": "ok"}'), None),
         ("pagerduty", answer("200 OK", b'{"status": "invalid event"}'), 'HTTP 200: {"status": "invalid event"}'),
         ("pagerduty", answer("200 OK", SIGN_IN), "a page instead of an answer of PagerDuty, HTTP 200: <!DOCTYPE"),
         ("pagerduty", dripping("202 Accepted"), None),

@@ -167,8 +167,11 @@ def severity(destination: Destination, event_type: str, ours: str) -> PagerSever
     return _SEVERITIES.get(ours, "error")
 
 
+_REFUSALS = frozenset({"invalid event", "invalid", "error", "failed", "failure", "throttle exceeded"})
+
+
 def judge(status: int, retry_after: str | None, answer: str, now: int) -> Outcome:
-    """As most services, unless a 2xx is a page for people, or has a JSON body whose `status` is not `success`."""
+    """As most services, unless a 2xx is a page for people, or has a JSON body with the `status` of a refusal."""
     found = judge_service(status, retry_after, answer, now, "PagerDuty")
     if isinstance(found, Delivered) and _refused(json_object(answer).get("status")):
         return Failed(describe_status(status, answer))
@@ -176,8 +179,8 @@ def judge(status: int, retry_after: str | None, answer: str, now: int) -> Outcom
 
 
 def _refused(status: object) -> bool:
-    """Gateways and stand-ins say other things in other words; PagerDuty says it in a word."""
-    return isinstance(status, str) and status != "success"
+    """In PagerDuty's words: gateways and stand-ins accept in words of their own, and would get the page again."""
+    return isinstance(status, str) and status.casefold() in _REFUSALS
 
 
 PAGERDUTY = DestinationKind(
