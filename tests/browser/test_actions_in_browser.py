@@ -26,6 +26,7 @@ def sign_in(page: Page, address: str, token: str) -> None:
     page.get_by_label("Token").fill(token)
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{address}/incidents/open-p1")
+    page.wait_for_load_state()  # keys that come earlier may be lost
 
 
 def test_a_person_signs_in_previews_an_update_and_sends_it(

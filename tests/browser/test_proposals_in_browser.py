@@ -23,6 +23,7 @@ def sign_in(page: Page, address: str, token: str) -> None:
     page.get_by_label("Token").fill(token)
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{address}/incidents/outage")
+    page.wait_for_load_state()  # keys that come earlier may be lost
 
 
 def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path) -> None:

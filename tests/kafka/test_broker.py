@@ -56,6 +56,7 @@ def consume(bootstrap: str, topic: str, group: str) -> list[bytes]:
         group_id=group,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
+        metadata_max_age_ms=1_000,  # it may know of the topic only then
     )
     values: list[bytes] = []
     deadline = time.monotonic() + TIMEOUT_S
