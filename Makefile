@@ -33,7 +33,7 @@ check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, docume
 	@echo "check: lint";    $(BIN)/ruff check --quiet .
 	@echo "check: format";  $(BIN)/ruff format --check --quiet . || $(BIN)/ruff format --check .
 	@echo "check: types";   $(BIN)/mypy --no-error-summary
-	@echo "check: layers";  $(BIN)/lint-imports --no-logo > .venv/layers.log || { cat .venv/layers.log; exit 1; }
+	@echo "check: layers";  $(BIN)/lint-imports --no-logo --no-cache > .venv/layers.log || { cat .venv/layers.log; exit 1; }
 	@echo "check: schemas"; $(BIN)/python -m schemas.gate
 	@echo "check: settings"; $(BIN)/python -m cli.settings.generate --check
 	@echo "check: monitoring"; $(BIN)/python -m deploy.monitoring.generate --check

@@ -45,9 +45,19 @@ schemas = ["avro/*.avsc"]
 """
 
 
+def _imports(*, include_external_packages: bool = False) -> grimp.ImportGraph:
+    # Without the cache: a stale one would leave a module out of the wheel.
+    return grimp.build_graph(
+        *PACKAGES,
+        include_external_packages=include_external_packages,
+        exclude_type_checking_imports=True,
+        cache_dir=None,
+    )
+
+
 def modules() -> set[str]:
     """The modules that the client imports, also those that it imports when they are first needed."""
-    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True)
+    graph = _imports()
     found = {ENTRY} | graph.find_descendants(ENTRY)
     # Patches are imported by name, where their library has the version that they are for.
     found |= {f"streams.kafka.patches.{KAFKA_PYTHON.package}.{patch}" for patch in KAFKA_PYTHON.patches}
@@ -64,7 +74,7 @@ def modules() -> set[str]:
 
 def imported_distributions() -> set[str]:
     """The distributions that those modules import, by name."""
-    graph = grimp.build_graph(*PACKAGES, include_external_packages=True, exclude_type_checking_imports=True)
+    graph = _imports(include_external_packages=True)
     own = modules()
     outside = {
         name.partition(".")[0]
