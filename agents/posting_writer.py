@@ -93,14 +93,13 @@ class PostingWriter:
                     self.copy_input(checked, effects)
                 if posted.erased is not None:
                     self.write_erased(posted.erased, checked.event, checked.record.arrival, effects)
-                self.write(posted, effects)
-        self._write_completed(decision, effects)
-        self.write_backfill_idle(effects)
+        self._write_decision(decision, effects)
 
-    def _write_completed(self, decision: LedgerDecision, effects: Effects) -> None:
-        """Also an input without effect completes the statement that was half done: nothing later may come for days."""
-        if not isinstance(decision, Posted):
-            self.write(self._ledger.timers.posted(), effects)
+    def _write_decision(self, decision: LedgerDecision, effects: Effects) -> None:
+        """Write what follows from an input of any kind. One without effect, too, completes the statement that was half
+        done: nothing later may come for days."""
+        self.write(decision if isinstance(decision, Posted) else self._ledger.timers.posted(), effects)
+        self.write_backfill_idle(effects)
 
     def write_impacts(
         self, decision: Posted | Duplicate, impacts: ImpactCopy, copied: Copied, effects: Effects
@@ -109,18 +108,14 @@ class PostingWriter:
         if isinstance(decision, Posted):
             stored = self._ledger.impacts_of(impacts.incident_id)
             put_impacts(self._rows, stored, copied.record.arrival, effects, copied.fields)
-            self.write(decision, effects)
-        self._write_completed(decision, effects)
-        self.write_backfill_idle(effects)
+        self._write_decision(decision, effects)
 
     def write_maintenance(self, decision: Posted | Duplicate, event: Event, copied: Copied, effects: Effects) -> None:
         """Write what follows from the copy of a maintenance event."""
         if isinstance(decision, Posted):
             self._unknown_references.check(event, copied=True)
             put_fact(self._rows, event, copied.record.arrival, position_of(copied.record), effects)
-            self.write(decision, effects)
-        self._write_completed(decision, effects)
-        self.write_backfill_idle(effects)
+        self._write_decision(decision, effects)
 
     def write(self, posted: Posted, effects: Effects) -> None:
         """Publish statements and credits, store the states of their months and what is queued."""

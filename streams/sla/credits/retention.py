@@ -92,8 +92,7 @@ class Eviction:
     def unsettled(self, due: int) -> tuple[Account, Month] | None:
         """A month that the next step evicts and whose adjustment is pending."""
         until = max(self._retention.until, self._retention.limit(due))
-        begun = bool(self._tenants or self._incidents or self._plans)
-        for tenant in self._tenants[-STEP:] if begun else nsmallest(STEP, self._accounts):
+        for tenant in self._tenants[-STEP:] if self._begun else nsmallest(STEP, self._accounts):
             account = self._accounts.get(tenant)
             if account is None or tenant in self._quarantined:
                 continue
@@ -102,6 +101,11 @@ class Eviction:
                     return account, month
         return None
 
+    @property
+    def _begun(self) -> bool:
+        """Whether there is something left to be looked at."""
+        return bool(self._tenants or self._incidents or self._plans)
+
     def begin_again(self) -> None:
         """A tenant is released while an eviction is not finished: what its months need is yet to be looked at."""
         self._tenants, self._incidents, self._plans = [], [], []
@@ -109,7 +113,7 @@ class Eviction:
     def step(self, due: int) -> EvictedRows:
         """The next step of the eviction that was due at an instant; `Retention.pending` says whether more follow."""
         retention = self._retention
-        if not (self._tenants or self._incidents or self._plans):
+        if not self._begun:
             until = max(retention.until, retention.limit(due))
             for tenant in sorted(self._quarantined & self._accounts.keys()):
                 self._keep_unstated(self._accounts[tenant], until)
@@ -129,7 +133,7 @@ class Eviction:
                 # One of which another version has come meanwhile is kept.
                 if self._maintenance.has_ended(plan, retention.inputs_until) and not self._retains_for_quarantined():
                     evicted.facts.extend(self._maintenance.remove(plan))
-        retention.pending = bool(self._tenants or self._incidents or self._plans)
+        retention.pending = self._begun
         return evicted
 
     def _evict_impacts(self, evicted: EvictedRows) -> None:
