@@ -9,10 +9,13 @@ Event = dict[str, object]
 
 
 class EventItem(NamedTuple):
-    """An event to publish. `item` is its place in the request, such as `alerts[2]`; empty for the whole body."""
+    """An event to publish. `item` is its place in the request, such as `alerts[2]`; empty for the whole body. One that
+    is `optional` only makes up for what may have been lost: where its source may not publish it, it is left out, for
+    its sender did no wrong."""
 
     item: str
     event: Event
+    optional: bool = False
 
 
 class IgnoredItem(NamedTuple):

@@ -122,6 +122,8 @@ def _check(
             part.ignored.append(outcome)
         case RejectedItem():
             part.rejected.append(outcome)
+        case EventItem(_, event, optional=True) if forbidden(source, event) is not None:
+            pass
         case EventItem(item, event):
             prepared = prepare(event, None if arrival is None else arrival.rejects)
             if isinstance(prepared, Rejection):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 from connect.intake import signatures
@@ -20,7 +21,7 @@ from connect.intake.mapping.classification import IgnoredByRule, classify, ignor
 from connect.intake.mapping.matching import quoted
 from connect.intake.mapping.paths import quote_path
 from connect.intake.mapping.rules import Source, States
-from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem
+from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
 from streams.sla.instants import LATEST, format_rfc3339
 
 STATES = States(
@@ -80,11 +81,9 @@ def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutco
         state = _present_state(payload, source) if untouched else "open"
         yield from tickets.ticket_opened(ticket, payload, source, state)
         return
-    outcomes = list(_changes(payload, kind, ticket, source))
-    changes = any(isinstance(each, EventItem) for each in outcomes)  # only then the change log is known to be one
-    before = _view_before(payload, ticket, source) if changes and source.opening_with_updates else payload
+    changes, before = _changes(payload, kind, ticket, source), partial(_view_before, payload, ticket, source)
     state, deleted = _present_state(payload, source), kind == "jira:issue_deleted"
-    yield from tickets.with_opening(ticket, before, outcomes, source, state, deleted)
+    yield from tickets.with_opening(ticket, before, changes, source, state, deleted)
 
 
 def _changes(payload: dict[str, Any], kind: str, ticket: Ticket, source: Source) -> Iterator[ItemOutcome]:
@@ -176,7 +175,7 @@ def _fields_changed(
 
 
 def _view_before(payload: dict[str, Any], ticket: Ticket, source: Source) -> dict[str, Any]:
-    """The payload before an update, as far as its change log tells."""
+    """The payload before an update that has an effect, so its change log is one, as far as that tells."""
     log = payload.get("changelog")
     items = log["items"] if isinstance(log, dict) and payload["webhookEvent"] == "jira:issue_updated" else []
     changed = [item for item in items if item.get("field") not in _STATUS]

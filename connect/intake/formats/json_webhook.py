@@ -31,13 +31,13 @@ from connect.intake.mapping.body_rules import (
     facts_of,
 )
 from connect.intake.mapping.classification import (
-    WITHOUT_TIER,
     Classified,
     classification_fields,
     classify,
     ignored_by_rule,
     opened_fields,
     truncate_text,
+    without_tier,
 )
 from connect.intake.mapping.expressions import ExpressionPath, ItemTexts, parse_expression
 from connect.intake.mapping.headers import NO_HEADERS, PREFIX, Headers, parse_header
@@ -46,7 +46,6 @@ from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.paths import FieldPath, PayloadTexts, lookup
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
-from connect.intake.permissions import forbidden
 from connect.intake.sortable_ids import compact
 from streams.sla.instants import format_rfc3339
 from streams.sla.limits import MAX_ID_CHARACTERS
@@ -194,8 +193,7 @@ def _fact(fact: str, message: JsonMessage) -> Iterator[ItemOutcome]:
             yield found
             return
         yield _event(message, fact, at, classification_fields(found))
-        if message.source.tier and found.tier is None:
-            yield IgnoredItem(message.item, WITHOUT_TIER)
+        yield from without_tier(message.source, found, message.item)
     elif fact == REOPENED:
         yield _event(message, fact, at, {})
     elif fact in WAITING:
@@ -244,8 +242,7 @@ def _opened_before(message: JsonMessage, at: int) -> Iterator[EventItem]:
         # It sorts behind the opening of an outage that begins at this instant.
         name = f"{message.subject}-opened-{compact(at)}-{RESOLVED}"
         opening = _as_event(message, "incident.opened", name, at, opened_fields(classified, message.rules.channel))
-        if forbidden(message.source, opening.event) is None:  # else the end is an orphan, and its sender did no wrong
-            yield opening
+        yield opening._replace(optional=True)
 
 
 def _reported_at(rules: BodyRules, texts: PayloadTexts, otherwise: int) -> int:

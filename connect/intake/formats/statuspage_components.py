@@ -12,17 +12,16 @@ from typing import Any, NamedTuple
 
 from connect.intake.formats.statuspage_page import identity_of, instant, time_of
 from connect.intake.mapping.classification import (
-    WITHOUT_TIER,
     Classified,
     IgnoredByRule,
     Unmapped,
     classification_fields,
     classify,
     opened_fields,
+    without_tier,
 )
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
-from connect.intake.permissions import forbidden
 from streams.sla.instants import DAY, to_datetime
 
 #: Status of a component → the impact that Statuspage gives an incident with such a component. The others are no outage.
@@ -97,16 +96,14 @@ def component_outcomes(payload: dict[str, Any], source: Source) -> Iterator[Item
         case Unmapped(reason):
             yield RejectedItem("", "invalid", f"component {it.component}: {reason}")
         case Classified():
-            if failed and source.tier and found.tier is None:
-                yield IgnoredItem("", WITHOUT_TIER)
+            if failed:
+                yield from without_tier(source, found)
             facts = _failed(it.at, found) if failed else _recovered(it.at, found)
             for moment, kind, data in facts:
                 subject = f"{source.name}-{it.component}-{_quarter(moment)}"
                 event_id = f"{subject}-{kind}-{it.change}"
                 made = event(f"incident.{kind}", event_id, source.source, subject, time_of(it.at), data)
-                extra = kind == "opened" and not failed  # its sender did no wrong if it is forbidden
-                if not extra or forbidden(source, made) is None:
-                    yield EventItem("", made)
+                yield EventItem("", made, optional=kind == "opened" and not failed)
 
 
 def _found(it: ComponentChange, source: Source) -> tuple[Classified | Unmapped | IgnoredByRule, bool]:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 from connect.intake.formats.statuspage_page import PageIncident, Post, instant, time_of
 from connect.intake.mapping.classification import (
-    WITHOUT_TIER,
     Classified,
     IgnoredByRule,
     Unmapped,
@@ -24,6 +23,7 @@ from connect.intake.mapping.classification import (
     ignored_by_rule,
     opened_fields,
     truncate_text,
+    without_tier,
 )
 from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.rules import Source
@@ -63,8 +63,7 @@ def incident_outcomes(found: PageIncident, source: Source, *, history: bool = Fa
                 name = f"{subject}-reclassified-{sortable(found.updated_at)}"
                 at, fields = time_of(found.updated_at), classification_fields(classified)
                 yield EventItem("", event("incident.reclassified", name, source.source, subject, at, fields))
-                if source.tier and classified.tier is None:
-                    yield IgnoredItem("", WITHOUT_TIER)
+                yield from without_tier(source, classified)
 
 
 def unknown_components(found: PageIncident, source: Source, subject: str) -> Iterator[IgnoredItem]:

@@ -17,7 +17,6 @@ from connect.intake.mapping.classification import (
 from connect.intake.mapping.mapping_rule import paths_of
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
-from connect.intake.permissions import forbidden
 from connect.intake.sortable_ids import sortable
 from streams.sla.instants import parse_rfc3339
 
@@ -68,12 +67,7 @@ def fields_changed(
         yield from _counted_from_now_on(ticket, found, source, state)
         return
     if not isinstance(was, Classified):
-        yield from _opening(ticket, found, source, _again(ticket))
-        yield _fact(ticket, "incident.reclassified", source, classification_fields(found))
-        if (
-            state == "resolved"
-        ):  # its end may have waited for the opening for too long (R4); of two ends the first counts
-            yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
+        yield from _mapped_late(ticket, found, source, classification_fields(found), state)
         return
     differing: dict[str, object] = {}
     if (was.scope, was.tenant_ids) != (found.scope, found.tenant_ids):
@@ -120,10 +114,7 @@ def fields_set(
     if "tenants" in names:
         data |= {"scope": fields["scope"], "tenant_ids": fields["tenant_ids"]}
     if data:
-        yield from _opening(ticket, found, source, _again(ticket))  # it may not have been mapped until now
-        yield _fact(ticket, "incident.reclassified", source, data)
-        if state == "resolved":
-            yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
+        yield from _mapped_late(ticket, found, source, data, state)
     if "tier" in names and found.tier is None:
         reason = "the ticket has no tier, and no event takes one back: its incident keeps the tier that it may have"
         yield IgnoredItem("", reason, TIER_REMOVED, ticket.subject)
@@ -132,13 +123,18 @@ def fields_set(
 
 
 def with_opening(
-    ticket: Ticket, before: object, changes: Iterable[ItemOutcome], source: Source, state: str, deleted: bool = False
+    ticket: Ticket,
+    before: Callable[[], object],
+    changes: Iterable[ItemOutcome],
+    source: Source,
+    state: str,
+    deleted: bool = False,
 ) -> Iterator[ItemOutcome]:
     """The outcomes of an update; where the mapping says so with the ticket's opening, without which they would be
     orphans if the webhook of its creation was lost (R4). That of the creation sorts before it, and stands if it comes.
-    A ticket that was over by then is opened by nothing. `before` shows the ticket before the update, as far as that is
+    A ticket that was over by then is opened by nothing. `before` gives the ticket before the update, as far as that is
     known: what the update changes counts from its own time on. `state` is what the status means, which a deletion does
-    not change. An opening that the source may not publish is left out, because the sender of an update did no wrong."""
+    not change."""
     if not source.opening_with_updates:
         yield from changes
         return
@@ -146,11 +142,9 @@ def with_opening(
     types = {outcome.event["type"] for outcome in found if isinstance(outcome, EventItem)}
     over = state == "resolved" and (deleted or not types & {"incident.resolved", "incident.reopened"})
     if types and "incident.opened" not in types and not over and isinstance(ticket.created, str):
-        classified = classify(source, before, ticket.title)
+        classified = classify(source, before(), ticket.title)
         if isinstance(classified, Classified):
-            for outcome in _opening(ticket, classified, source, _again(ticket)):
-                if isinstance(outcome, EventItem) and forbidden(source, outcome.event) is None:
-                    yield outcome
+            yield _opened(ticket, classified, source, _again(ticket))._replace(optional=True)
     yield from found
 
 
@@ -198,6 +192,17 @@ def _counted_from_now_on(ticket: Ticket, found: Classified, source: Source, stat
         yield from status_changed(ticket, "open", state, source)
 
 
+def _mapped_late(
+    ticket: Ticket, found: Classified, source: Source, changed: dict[str, object], state: str
+) -> Iterator[ItemOutcome]:
+    """The ticket may not have been mapped until now, when the `changed` fields of its classification are. Its end may
+    have waited for the opening for too long (R4); of two ends the first counts."""
+    yield from _opening(ticket, found, source, _again(ticket))
+    yield _fact(ticket, "incident.reclassified", source, changed)
+    if state == "resolved":
+        yield _fact(ticket, "incident.resolved", source, {"who": ticket.by})
+
+
 def _again(ticket: Ticket) -> str:
     """The part of an opening's id that tells it from others of its ticket. It may have been mapped before it could not
     be, which nothing here knows: so it is opened again, with what it is like now. Of all its openings the first stands,
@@ -218,8 +223,12 @@ def _opening(
         case Unmapped(reason):
             yield RejectedItem("", "invalid", f"ticket {ticket.key}: {reason}")
         case Classified():
-            name, data = f"{ticket.subject}-opened{again}", opened_fields(found, "ticket", ticket.key)
-            yield EventItem("", event("incident.opened", name, source.source, ticket.subject, ticket.created, data))
+            yield _opened(ticket, found, source, again)
+
+
+def _opened(ticket: Ticket, found: Classified, source: Source, again: str) -> EventItem:
+    name, data = f"{ticket.subject}-opened{again}", opened_fields(found, "ticket", ticket.key)
+    return EventItem("", event("incident.opened", name, source.source, ticket.subject, ticket.created, data))
 
 
 def _fact(ticket: Ticket, event_type: str, source: Source, data: dict[str, object]) -> EventItem:

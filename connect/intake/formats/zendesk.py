@@ -100,7 +100,10 @@ def translate(payload: object, source: Source, _: Receipt) -> Iterator[ItemOutco
     if kind == _DELETED_FOR_GOOD:  # weeks after the ticket was deleted
         yield from changes
         return
-    before = _views(kind, payload, given)[0] if _changes_fields(kind) else payload
+
+    def before() -> object:
+        return _views(kind, payload, given)[0] if _changes_fields(kind) else payload
+
     yield from tickets.with_opening(ticket, before, changes, source, _state(payload, source), kind in _DELETED)
 
 

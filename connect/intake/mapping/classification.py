@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from connect.intake.mapping.mapping_rule import EVERY
 from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.paths import lookup, texts_of
 from connect.intake.mapping.rules import IMPACTS, TIERS, Source
+from connect.intake.outcome import IgnoredItem
 from streams.sla.limits import MAX_TEXT_BYTES
 
 #: Told where nothing says whether the incident had a tier before, so nobody has to look at it.
@@ -98,6 +100,12 @@ def classification_fields(found: Classified) -> dict[str, object]:
         "impact": found.impact,
         "tier": found.tier,
     }
+
+
+def without_tier(source: Source, found: Classified, item: str = "") -> Iterator[IgnoredItem]:
+    """That an incident has no tier by a mapping that gives some, where its sender does not say what was before."""
+    if source.tier and found.tier is None:
+        yield IgnoredItem(item, WITHOUT_TIER)
 
 
 def truncate_text(text: str) -> str:
