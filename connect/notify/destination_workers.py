@@ -14,7 +14,6 @@ from connect.notify.metrics import NotifyMetrics
 from connect.notify.route_recording import Beginning, RouteRecording
 from connect.notify.routing.loaded import LEARNED_WITHIN_MS, LoadedRouting, RoutingInForce
 from connect.notify.routing.recorded import RecordedRoutes
-from connect.notify.routing.rules import Routing
 from streams.time_source import TimeSource
 
 #: A new destination joins its consumer group within seconds; one that takes longer is told in the log.
@@ -146,8 +145,7 @@ class DestinationWorkers:
         """The destinations of this notifier's file, and the routes that were recorded."""
         if recorded.routes == self._wanted.routing.routes:
             return self._wanted
-        routing = Routing(self._in_force.routing.destinations, recorded.routes)
-        return LoadedRouting(routing, self._in_force.secrets, recorded.digest)
+        return self._in_force.with_routes(recorded.routes, recorded.digest)
 
     async def run(self) -> None:
         """Run the workers. Returns when one has ended by itself, or raises what ended it."""
@@ -202,10 +200,9 @@ class DestinationWorkers:
         return exchange
 
     def _routing_of(self, exchange: _Exchange) -> LoadedRouting:
-        own, routes = exchange.own, self._in_force.routing.routes
-        if exchange.begins or own.routing.routes == routes:
-            return own
-        return LoadedRouting(Routing(own.routing.destinations, routes), own.secrets, self._in_force.digest)
+        if exchange.begins:
+            return exchange.own
+        return exchange.own.with_routes(self._in_force.routing.routes, self._in_force.digest)
 
     def _all_joined(self, exchange: _Exchange) -> bool:
         """Whether the destinations that alerts are led to for the first time have joined; after a start the others

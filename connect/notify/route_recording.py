@@ -85,8 +85,8 @@ class RouteRecording:
     def rows_made_anew(self) -> None:
         """The topic of rows was deleted and made anew: the latest are recorded again, until that succeeds."""
         self.stop()
-        if self._recorded:
-            self._again = asyncio.create_task(self._record_latest())
+        if (latest := self.latest) is not None:
+            self._again = asyncio.create_task(self._record(recorded_row(latest)))
 
     def stop(self) -> None:
         if self._again is not None:
@@ -124,11 +124,9 @@ class RouteRecording:
 
         return await self._by_any(begin)
 
-    async def _record_latest(self) -> None:
-        latest = recorded_row(self.recorded[-1])
-
+    async def _record(self, row: StateRow) -> None:
         async def record(worker: DestinationWorker) -> bool:
-            await worker.record([latest])
+            await worker.record([row])
             return True
 
         while not await self._by_any(record):

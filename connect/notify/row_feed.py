@@ -17,7 +17,7 @@ from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
 from connect.kafka_io.connection import all_partitions
 from connect.notify.page_store_rows import TOPIC, read_key
 from connect.notify.routing.recorded import PARTITION, is_recorded
-from connect.notify.row_loading import STALLED_S, Wants
+from connect.notify.row_loading import Wants, until_stalled
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 from streams.kafka.shutdown import end_consumer
@@ -174,20 +174,17 @@ class RowFeed:
 
     async def _read_routes(self, consumer: Any, where: TopicPartition, end: int) -> None:
         """Those that were recorded so far, up to where rows are read from."""
-        try:
-            async with asyncio.timeout(STALLED_S) as limit:
-                await consumer.seek_to_beginning(where)
-                while (at := await consumer.position(where)) < end:
-                    if (at, end) != self._routes_at:
-                        self._routes_at = at, end
-                        limit.reschedule(asyncio.get_running_loop().time() + STALLED_S)
-                    for record in (await consumer.getmany(where, timeout_ms=_POLL_MS)).get(where, ()):
-                        if is_recorded(record.key) and record.offset < end:
-                            self._on_routes(record.key, record.value)
-        except TimeoutError:
-            raise SlaError(
-                f"Kafka gave no rows of {where.topic}/{where.partition} for {STALLED_S:g} s, where routes are recorded"
-            ) from None
+
+        place = f"{where.topic}/{where.partition}"
+        async with until_stalled(place, lambda: ", where routes are recorded") as arrived:
+            await consumer.seek_to_beginning(where)
+            while (at := await consumer.position(where)) < end:
+                if (at, end) != self._routes_at:
+                    self._routes_at = at, end
+                    arrived()
+                for record in (await consumer.getmany(where, timeout_ms=_POLL_MS)).get(where, ()):
+                    if is_recorded(record.key) and record.offset < end:
+                        self._on_routes(record.key, record.value)
         consumer.seek(where, self._at[where.partition])
 
     async def put(self, records: Iterable[Any]) -> None:

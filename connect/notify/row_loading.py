@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.structs import TopicPartition
@@ -41,6 +42,17 @@ class _Load:
 
 class RowsStalled(SlaError):  # noqa: N818 -- it names what happened
     """No row arrived for long, though there are some."""
+
+
+@asynccontextmanager
+async def until_stalled(place: str, why: Callable[[], str]) -> AsyncIterator[Callable[[], None]]:
+    """A block that reads rows of a place; it calls what it gets when some have arrived. Raises RowsStalled where none
+    have for STALLED_S; `why` ends its text."""
+    try:
+        async with asyncio.timeout(STALLED_S) as limit:
+            yield lambda: limit.reschedule(asyncio.get_running_loop().time() + STALLED_S)
+    except TimeoutError:
+        raise RowsStalled(f"Kafka gave no rows of {place} for {STALLED_S:g} s{why()}") from None
 
 
 class RowLoading:
@@ -110,8 +122,15 @@ async def _read_for(loads: Sequence[_Load], consumer: Any, topic: str) -> None:
     places = {partition: TopicPartition(topic, partition) for partition in by_partition}
     consumer.assign(list(places.values()))
     ends, at = dict[TopicPartition, int](), dict[TopicPartition, int]()
+
+    def stalled() -> str:
+        behind = [f"{where.partition} at {at.get(where, 0)} of {end}" for where, end in sorted(ends.items())
+                  if at.get(where, 0) < end]  # fmt: skip
+        more = f" (partition {behind[0]})" if behind else ""
+        return f" while they were read back{more}"
+
     try:
-        async with asyncio.timeout(STALLED_S) as limit:
+        async with until_stalled(topic, stalled) as arrived:
             ends = await consumer.end_offsets(list(places.values()))
             await consumer.seek_to_beginning(*places.values())
             left = dict(places)
@@ -127,16 +146,9 @@ async def _read_for(loads: Sequence[_Load], consumer: Any, topic: str) -> None:
                     position = await consumer.position(where)
                     if position != at.get(where):
                         at[where] = position
-                        limit.reschedule(asyncio.get_running_loop().time() + STALLED_S)
+                        arrived()
                     if position >= ends[where]:
                         del left[partition]
-    except TimeoutError:
-        behind = [f"{where.partition} at {at.get(where, 0)} of {end}" for where, end in sorted(ends.items())
-                  if at.get(where, 0) < end]  # fmt: skip
-        more = f" (partition {behind[0]})" if behind else ""
-        raise RowsStalled(
-            f"Kafka gave no rows of {topic} for {STALLED_S:g} s while they were read back{more}"
-        ) from None
     finally:
         consumer.unsubscribe()
     for load in loads:

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError
 from notify_bench import play
 from structlog.testing import capture_logs
 
-from connect.notify import row_feed
+from connect.notify import row_feed, row_loading
 from connect.notify.routing.recorded import recorded_key
 from connect.notify.row_feed import RowFeed
 from streams.errors import SlaError
@@ -96,12 +96,15 @@ def test_rows_of_a_topic_that_was_made_anew_are_read_from_the_first_one() -> Non
     play(scenario)
 
 
-def test_rows_that_are_written_while_the_feed_is_disconnected_reach_it_afterwards(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feed connects again at once, and is not waited for."""
     monkeypatch.setattr(row_feed, "_RECONNECT_S", 0.001)
     monkeypatch.setattr(row_feed, "_START_S", 0.01)
 
+
+@pytest.mark.usefixtures("short_waits")
+def test_rows_that_are_written_while_the_feed_is_disconnected_reach_it_afterwards() -> None:
     async def scenario() -> None:
         log = Log()
         log.topics_known = set()
@@ -157,12 +160,11 @@ def test_routes_of_before_are_known_before_any_row_is_taken_and_later_ones_follo
     play(scenario)
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_routes_that_do_not_arrive_are_asked_for_again_and_destinations_tell_why_they_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All destinations waited for the first partition, and said that Kafka did not say where the rows end."""
-    monkeypatch.setattr(row_feed, "_RECONNECT_S", 0.001)
-    monkeypatch.setattr(row_feed, "_START_S", 0.01)
 
     async def scenario() -> None:
         log = Log()
@@ -176,7 +178,7 @@ def test_routes_that_do_not_arrive_are_asked_for_again_and_destinations_tell_why
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-        monkeypatch.setattr(row_feed, "STALLED_S", 0.01)
+        monkeypatch.setattr(row_loading, "STALLED_S", 0.01)
         feed, log.connections = RowFeed("sla", lambda: Consumer(log)), 0
         with capture_logs() as logs:
             running = asyncio.create_task(feed.run())

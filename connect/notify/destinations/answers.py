@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -59,16 +59,27 @@ def describe_status(status: int, answer: str) -> str:
     return f"HTTP {status}: {plain(answer, _MAX_ANSWER_CHARACTERS)}" if answer.strip() else f"HTTP {status}"
 
 
-def judge_service(status: int, retry_after: str | None, answer: str, now: int, service: str) -> Outcome:
+def judge_service(
+    status: int,
+    retry_after: str | None,
+    answer: str,
+    now: int,
+    *,
+    service: str,
+    refuses: Callable[[Mapping[str, object]], bool],
+) -> Outcome:
     """As `judge_status` of a service that never answers a request with a page for people: a sign-in page, or that of a
-    proxy, is a failed attempt whatever its status. By the body: Slack's own `ok` says that it is HTML."""
+    proxy, is a failed attempt whatever its status. By the body: Slack's own `ok` says that it is HTML. So is a 2xx with
+    a JSON object that `refuses` finds to be a refusal."""
     found = judge_status(status, retry_after, answer, now)
-    if isinstance(found, Delivered) and answer.lstrip("\ufeff \t\r\n").startswith("<"):
+    if not isinstance(found, Delivered):
+        return found
+    if answer.lstrip("\ufeff \t\r\n").startswith("<"):
         return Failed(f"a page instead of an answer of {service}, {describe_status(status, answer)}")
-    return found
+    return Failed(describe_status(status, answer)) if refuses(_json_object(answer)) else found
 
 
-def json_object(answer: str) -> Mapping[str, object]:
+def _json_object(answer: str) -> Mapping[str, object]:
     """The body where it is a JSON object; otherwise empty."""
     try:
         body = json.loads(answer)

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from connect.feedback_links import LinkedIncident, deployment_of_key, has_link, quoted_incident, title_link
-from connect.notify.destinations.answers import (
-    Delivered,
-    Failed,
-    Outcome,
-    describe_status,
-    json_object,
-    judge_service,
-)
+from connect.notify.destinations.answers import judge_service
 from connect.notify.destinations.kind import (
     Destination,
     DestinationKind,
@@ -170,16 +164,9 @@ def severity(destination: Destination, event_type: str, ours: str) -> PagerSever
 _REFUSALS = frozenset({"invalid event", "invalid", "error", "failed", "failure", "throttle exceeded"})
 
 
-def judge(status: int, retry_after: str | None, answer: str, now: int) -> Outcome:
-    """As most services, unless a 2xx is a page for people, or has a JSON body with the `status` of a refusal."""
-    found = judge_service(status, retry_after, answer, now, "PagerDuty")
-    if isinstance(found, Delivered) and _refused(json_object(answer).get("status")):
-        return Failed(describe_status(status, answer))
-    return found
-
-
-def _refused(status: object) -> bool:
+def _refuses(answer: Mapping[str, object]) -> bool:
     """In PagerDuty's words: gateways and stand-ins accept in words of their own, and would get the page again."""
+    status = answer.get("status")
     return isinstance(status, str) and status.casefold() in _REFUSALS
 
 
@@ -191,7 +178,7 @@ PAGERDUTY = DestinationKind(
     check=check,
     read_secrets=read_secrets,
     prepare=prepare,
-    judge=judge,
+    judge=partial(judge_service, service="PagerDuty", refuses=_refuses),
     reads_answers=True,
     pages_per_minute=30,
     give_up_after=6 * HOUR,

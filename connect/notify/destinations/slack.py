@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -16,14 +17,7 @@ from connect.feedback_links import (
     button_value,
     deployment_of_key,
 )
-from connect.notify.destinations.answers import (
-    Delivered,
-    Failed,
-    Outcome,
-    describe_status,
-    json_object,
-    judge_service,
-)
+from connect.notify.destinations.answers import judge_service
 from connect.notify.destinations.kind import Destination, DestinationKind, KindConfig, PreparedRequest, Secrets
 from connect.notify.destinations.phrases import facts, notify_phrases, title
 from connect.notify.destinations.secrets import read_url_secret
@@ -128,13 +122,9 @@ def _buttons(destination: Destination, message: Message) -> Sequence[JsonObject]
     return {"type": "input", "block_id": TEXT_BLOCK, "optional": True, "label": label, "element": field}, actions
 
 
-def judge(status: int, retry_after: str | None, answer: str, now: int) -> Outcome:
-    """As most services, unless a 2xx is a page for people, or has a JSON body that says `"ok": false`, as Slack's other
-    interfaces, and gateways to them, refuse a post."""
-    found = judge_service(status, retry_after, answer, now, "Slack")
-    if isinstance(found, Delivered) and json_object(answer).get("ok") is False:
-        return Failed(describe_status(status, answer))
-    return found
+def _refuses(answer: Mapping[str, object]) -> bool:
+    """As Slack's other interfaces, and gateways to them, refuse a post."""
+    return answer.get("ok") is False
 
 
 def _label(text: str) -> JsonObject:
@@ -153,7 +143,7 @@ SLACK = DestinationKind(
     configure=configure,
     read_secrets=read_secrets,
     prepare=prepare,
-    judge=judge,
+    judge=partial(judge_service, service="Slack", refuses=_refuses),
     reads_answers=True,
     pages_per_minute=20,
     give_up_after=6 * HOUR,

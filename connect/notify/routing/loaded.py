@@ -14,7 +14,7 @@ from connect.notify.destinations.secrets import read_destination_secrets
 from connect.notify.read_records import MOST_IN_SHORT, Latest
 from connect.notify.routing.file import routing_in
 from connect.notify.routing.recorded import RecordedRoutes
-from connect.notify.routing.rules import Routing
+from connect.notify.routing.rules import Route, Routing
 from connect.notify.triggers import PageTrigger
 from streams.config_files.reload import content_digest
 from streams.errors import SettingsError
@@ -41,6 +41,12 @@ class LoadedRouting:
         """Whether a destination of both is configured alike, secrets included."""
         mine, its = self.routing.destinations[name], other.routing.destinations[name]
         return mine == its and self.secrets[name] == other.secrets[name]
+
+    def with_routes(self, routes: tuple[Route, ...], digest: str) -> LoadedRouting:
+        """Its destinations and secrets, and the routes of another file with that digest; itself where it has these."""
+        if routes == self.routing.routes:
+            return self
+        return LoadedRouting(Routing(self.routing.destinations, routes), self.secrets, digest)
 
 
 class RoutingLoader:
