@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.support.exits import FOUND, WRONG_USE
+from cli.support.exits import WRONG_USE
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.progress import counting
 from cli.support.references import contracts_here, policies_for, reference_warnings, references
 from cli.support.waiting import AsJson, ReportedResults, Wait, report_results, results_reader
 from cli.support.warnings import CommandWarning, Warnings
+from streams.errors import SlaError
 from streams.lines import arriving_lines, check_readable
 
 if TYPE_CHECKING:
+    from cli.events.amended_times import AmendedTimes
     from cli.events.publish_lines import Published
+    from streams.settings import Settings
     from streams.sla.events import Event
 
 
@@ -45,9 +48,7 @@ def publish(
     """
     from cli.events.amended_times import AmendedTimes
     from cli.events.doubtful_lines import DoubtfulLines
-    from cli.events.publish_lines import BadLine, publish_lines
-    from connect.intake.contradictory_times import ENDS_BEFORE_IT_BEGINS
-    from connect.kafka_io.connection import BrokerProblem
+    from cli.events.publish_lines import BadLine, Published, publish_lines
     from streams.schema_registry.schema_source import writing_frame
     from streams.schema_registry.subjects import INPUT_TYPES
     from streams.serde.input_checks import untimely
@@ -60,7 +61,7 @@ def publish(
         typer.echo(f"{file}:{bad}", err=True)
 
     names, amended, doubts = references(), AmendedTimes(), DoubtfulLines()
-    warnings = Warnings()
+    warnings, published, found = Warnings(), Published(), ReportedResults(fine=True, found=None)
 
     def note(number: int, event: Event, line: str) -> None:
         names.add(event, f"line {number}")
@@ -68,56 +69,89 @@ def publish(
         doubts.add(event, line, f"line {number}")
 
     clock, limits = SystemTimeSource(), settings.time_limits()
-    with results_reader(settings, wait) as results:
-        with counting("events published") as one:
-            published = publish_lines(
-                arriving_lines(file),
-                settings.bootstrap(),
-                settings.topic_prefix,
-                backfill=backfill,
-                keep_going=keep_going,
-                security=settings.aiokafka_security(),
-                framed=writing_frame(settings.schema_registry(), settings.topic_prefix, INPUT_TYPES),
-                on_line=one,
-                on_event=note,
-                on_bad=report_invalid,
-                check=lambda event: untimely(event, clock.now(), limits) if check_time else None,
+    try:
+        with results_reader(settings, wait) as results:
+            with counting("events published") as one:
+                publish_lines(
+                    arriving_lines(file),
+                    settings.bootstrap(),
+                    settings.topic_prefix,
+                    backfill=backfill,
+                    keep_going=keep_going,
+                    security=settings.aiokafka_security(),
+                    framed=writing_frame(settings.schema_registry(), settings.topic_prefix, INPUT_TYPES),
+                    on_line=one,
+                    on_event=note,
+                    on_bad=report_invalid,
+                    check=lambda event: untimely(event, clock.now(), limits) if check_time else None,
+                    published=published,
+                )
+            _print_summary(published, keep_going=keep_going)
+            tenants = results is not None
+            contracts = contracts_here(settings) if tenants and (names.tenants or doubts.windows) else {}
+            policies = policies_for(names, settings, also=doubts.windows)
+            warnings.tell(
+                reference_warnings(
+                    names, policies, tenants=tenants and contracts is not None, contracts=contracts or ()
+                )
             )
-        tenants = results is not None
-        contracts = contracts_here(settings) if tenants and (names.tenants or doubts.windows) else {}
-        policies = policies_for(names, settings, also=doubts.windows)
-        warnings.tell(
-            reference_warnings(names, policies, tenants=tenants and contracts is not None, contracts=contracts or ())
-        )
-        warnings.tell(doubts.warnings(policies, contracts or {}, clock.now()))
-        _print_summary(published, keep_going=keep_going)
-        backfill = published.backfill
-        found = report_results(results, published.ranges, settings, required=wait is True, backfill=backfill)
-    if amended:
-        applied = found.found is not None and not found.found.unread
-        try:
-            ending = amended.in_states(settings, applied=applied)
-            warnings.tell(CommandWarning(ENDS_BEFORE_IT_BEGINS, each) for each in ending)
-        except BrokerProblem as error:  # all is published: this is no reason to fail
-            warnings.tell([CommandWarning("not_checked", f"amended times were not compared with states: {error}")])
+            warnings.tell(doubts.warnings(policies, contracts or {}, clock.now()))
+            loading = published.backfill
+            found = report_results(results, published.ranges, settings, required=wait is True, backfill=loading)
+        if amended and found.stopped is None:
+            _compare_amended(amended, settings, found, warnings)
+    except (KeyboardInterrupt, SlaError) as stopped:
+        if published.begun:
+            found = found._replace(stopped=stopped)
+            if isinstance(stopped, KeyboardInterrupt) and not published.ended:
+                _print_interrupted(published)
+            if as_json:
+                _print_object(published, found, warnings)
+        raise
     if as_json:
-        typer.echo(json.dumps({**_as_object(published, found), **warnings.fields()}, ensure_ascii=False))
-    if published.bad:
+        _print_object(published, found, warnings)
+    if published.bad and found.stopped is None:
         raise typer.Exit(WRONG_USE)
-    if not found.fine:
-        raise typer.Exit(FOUND)
+    found.end()
 
 
-def _as_object(published: Published, found: ReportedResults) -> dict[str, object]:
+def _compare_amended(amended: AmendedTimes, settings: Settings, found: ReportedResults, warnings: Warnings) -> None:
+    """Warn of amended incidents that end before they begin now."""
+    from connect.intake.contradictory_times import ENDS_BEFORE_IT_BEGINS
+    from connect.kafka_io.connection import BrokerProblem
+
+    applied = found.found is not None and not found.found.unread
+    try:
+        ending = amended.in_states(settings, applied=applied)
+        warnings.tell(CommandWarning(ENDS_BEFORE_IT_BEGINS, each) for each in ending)
+    except BrokerProblem as error:  # all is published: this is no reason to fail
+        warnings.tell([CommandWarning("not_checked", f"amended times were not compared with states: {error}")])
+    except KeyboardInterrupt:
+        warnings.tell([CommandWarning("not_checked", "amended times were not compared with states: interrupted")])
+        raise
+
+
+def _print_object(published: Published, found: ReportedResults, warnings: Warnings) -> None:
     """The result for programs: what was published and what the workers made of it, and the lines that were wrong."""
-    return {
+    found_object = {
         "published": published.acknowledged,
         **found.fields(),
         "invalid_lines": [
             {"line": each.number, "code": each.rejection.code, "message": each.rejection.message}
             for each in published.bad
         ],
+        **warnings.fields(),
     }
+    typer.echo(json.dumps(found_object, ensure_ascii=False))
+
+
+def _print_interrupted(published: Published) -> None:
+    count = f"{published.acknowledged:,} event{'' if published.acknowledged == 1 else 's'}"
+    typer.echo(
+        f"interrupted: {count} acknowledged, a few more may be in Kafka; the same file again is safe, an event counts "
+        "once",
+        err=True,
+    )
 
 
 def _print_summary(published: Published, *, keep_going: bool) -> None:

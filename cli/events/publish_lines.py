@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from connect.kafka_io.batches import SentRange, sending
+from connect.kafka_io.batches import Batches, SentRange, sending
 from connect.kafka_io.connection import partitions_of
 from streams.kafka.partitioner import partition_of
+from streams.lines import UnreadableFile
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS, InputRecord, input_record_from_line
 from streams.sla.events import Event, Rejection
 
@@ -35,6 +36,10 @@ class Published:
     ranges: list[SentRange] = field(default_factory=list)
     backfill: bool = False
     """Whether any of the events is history being loaded."""
+    begun: bool = False
+    """Whether any event may have reached the broker."""
+    ended: bool = False
+    """Whether all that was sent is acknowledged."""
     bad: list[BadLine] = field(default_factory=list)
 
 
@@ -69,46 +74,59 @@ def publish_lines(
     on_bad: Callable[[BadLine], None] = lambda _: None,
     on_event: Callable[[int, Event, str], None] = lambda number, event, line: None,
     check: Callable[[Event], Rejection | None] = _unchecked,
+    published: Published | None = None,
 ) -> Published:
     """Publish JSON lines; returns when the broker has acknowledged all that was sent. Blank lines are skipped.
 
     The first bad line ends it, with everything before it acknowledged; with `keep_going` the good ones after it are
     sent too. A None among the lines means that no more have arrived yet. `security` are aiokafka's options,
     `framed` makes the values that go to Kafka (streams.serde.confluent_framing), `check` may reject an event for its
-    time. Raises BrokerProblem.
+    time. Raises BrokerProblem, and UnreadableFile once all lines before are acknowledged; `published` says then, and
+    after Ctrl-C, how many are.
     """
-    addresses = list(bootstrap)
+    addresses, into = list(bootstrap), published or Published()
     topics = {suffix: f"{prefix}.{suffix}" for suffix in (INCIDENT_EVENTS, CONTRACT_EVENTS)}
 
-    async def publish() -> Published:
-        partitions = await partitions_of(addresses, topics.values(), security)
-        published = Published()
-        async with sending(addresses, security) as batches:
-            for number, line in _numbered(lines):
-                if line is None:
-                    await batches.flush()
-                    await asyncio.sleep(_IDLE_S)
-                    continue
-                ready = prepare(number, line, backfill=backfill, check=check)
-                if isinstance(ready, BadLine):
-                    published.bad.append(ready)
-                    on_bad(ready)
-                    if not keep_going:
-                        break
-                    continue
-                topic = topics[ready.topic]
-                partition = partition_of(ready.subject, len(partitions[topic]))
-                await batches.add(topic, partition, ready.subject.encode(), framed(ready.value), ready.headers)
-                published.backfill |= ready.event.backfill
-                on_event(number, ready.event, line)
-                on_line()
-                if number % _LINES_A_TURN == 0:
-                    await asyncio.sleep(0)  # lets the sender work
-        published.acknowledged = batches.acknowledged
-        published.ranges = batches.ranges
-        return published
+    async def send(batches: Batches, partitions: Mapping[str, list[int]]) -> None:
+        for number, line in _numbered(lines):
+            if line is None:
+                await batches.flush()
+                await asyncio.sleep(_IDLE_S)
+                continue
+            ready = prepare(number, line, backfill=backfill, check=check)
+            if isinstance(ready, BadLine):
+                into.bad.append(ready)
+                on_bad(ready)
+                if not keep_going:
+                    break
+                continue
+            topic = topics[ready.topic]
+            partition = partition_of(ready.subject, len(partitions[topic]))
+            await batches.add(topic, partition, ready.subject.encode(), framed(ready.value), ready.headers)
+            into.begun = True
+            into.backfill |= ready.event.backfill
+            on_event(number, ready.event, line)
+            on_line()
+            if number % _LINES_A_TURN == 0:
+                await asyncio.sleep(0)  # lets the sender work
 
-    return asyncio.run(publish())
+    async def publish() -> None:
+        partitions = await partitions_of(addresses, topics.values(), security)
+        batches: Batches | None = None
+        try:
+            async with sending(addresses, security) as batches:
+                try:
+                    await send(batches, partitions)
+                except UnreadableFile:
+                    await batches.flush()
+                    raise
+        finally:
+            if batches is not None:
+                into.acknowledged, into.ranges = batches.acknowledged, batches.ranges
+
+    asyncio.run(publish())
+    into.ended = True
+    return into
 
 
 def _numbered(lines: Iterable[str | None]) -> Iterator[tuple[int, str | None]]:

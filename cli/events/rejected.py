@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.support.console import print_rows
-from cli.support.exits import FOUND, one_line, wrong_use
+from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.references import contracts_here, policies_for, reference_warnings, references
 from cli.support.waiting import AsJson, Wait, print_unchanged, report_results, results_reader
@@ -145,8 +145,8 @@ def retry(
     if as_json:
         originals = [entry.original for entry in chosen]
         typer.echo(json.dumps({**results.fields(), "originals": originals, **warnings.fields()}, ensure_ascii=False))
-    if not results.fine:
-        raise typer.Exit(FOUND)
+    with one_line():
+        results.end()
 
 
 def _warnings(text: str, settings: Settings, now: int, *, backfill: bool) -> Iterator[CommandWarning]:

@@ -13,6 +13,7 @@ import typer
 from cli.support.console import safe
 from cli.support.exits import FOUND
 from cli.support.warnings import Warnings
+from streams.errors import SlaError
 
 if TYPE_CHECKING:
     from connect.actions.input_results import InputResultReader, InputResults
@@ -38,12 +39,22 @@ class ReportedResults(NamedTuple):
 
     fine: bool
     found: InputResults | None
+    stopped: BaseException | None = None
+    """What ended the wait early: Ctrl-C, or Kafka's absence. It is raised once the result is printed."""
+
+    def end(self) -> None:
+        """End the command as what came of its input says."""
+        if self.stopped is not None:
+            raise self.stopped
+        if not self.fine:
+            raise typer.Exit(FOUND)
 
     def fields(self) -> dict[str, object]:
         """For programs: `outcome` is accepted, rejected (some of it), or not_read_yet; then the numbers, null where
-        nobody waited, and each rejected input."""
+        nobody waited, and each rejected input; `stopped` says what ended the wait early."""
+        early = {} if self.stopped is None else {"stopped": _reason_of(self.stopped)}
         if self.found is None:
-            return {"outcome": "not_read_yet", "accepted": None, "unread": None, "rejected": []}
+            return {"outcome": "not_read_yet", "accepted": None, "unread": None, "rejected": [], **early}
         outcome = "rejected" if self.found.rejected else "not_read_yet" if self.found.unread else "accepted"
         rejected = [
             {
@@ -56,7 +67,18 @@ class ReportedResults(NamedTuple):
             }
             for each in self.found.rejected
         ]
-        return {"outcome": outcome, "accepted": self.found.accepted, "unread": self.found.unread, "rejected": rejected}
+        return {
+            "outcome": outcome,
+            "accepted": self.found.accepted,
+            "unread": self.found.unread,
+            "rejected": rejected,
+            **early,
+        }
+
+
+def _reason_of(stopped: BaseException) -> str:
+    """What ended a command early, for programs."""
+    return "interrupted" if isinstance(stopped, KeyboardInterrupt) else str(stopped)
 
 
 def print_unchanged(reason: str, *, as_json: bool) -> None:
@@ -82,11 +104,16 @@ def report_results(
     echo: Callable[[str], None] = lambda line: typer.echo(line, err=True),
 ) -> ReportedResults:
     """Wait for the results of published input and print them. They are not fine when some input was rejected or, where
-    waiting was `required`, when no worker has read all of it in time."""
+    waiting was `required`, when no worker has read all of it in time. Ctrl-C and what keeps Kafka from answering end
+    the wait only: the input is published, and callers print that before they `end`."""
     if reader is None or not sent:
         return ReportedResults(fine=True, found=None)
     timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
-    found = reader.wait(sent, timeout_s)
+    try:
+        found = reader.wait(sent, timeout_s)
+    except (KeyboardInterrupt, SlaError) as stopped:
+        echo("what workers make of it was not waited for")
+        return ReportedResults(fine=True, found=None, stopped=stopped)
     parts = [f"{found.accepted:,} accepted", f"{len(found.rejected):,} rejected"]
     if found.unread:
         parts.append(f"{found.unread:,} not read within {timeout_s:g} s: is a worker of {settings.app_id} running?")
@@ -126,8 +153,7 @@ def publish_facts(
     if as_json:
         reported = (warnings or Warnings()).fields()
         typer.echo(json.dumps({**results.fields(), "events": facts, **reported}, ensure_ascii=False))
-    if not results.fine:
-        raise typer.Exit(FOUND)
+    results.end()
 
 
 def _in_words(micros: int) -> str:

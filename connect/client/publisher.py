@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import uuid
+import weakref
 from collections.abc import Mapping
+from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from copy import deepcopy
 from datetime import timedelta
@@ -12,9 +14,17 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
-from kafka.errors import AuthorizationError, InvalidTopicError, KafkaError, MessageSizeTooLargeError
+from kafka.errors import (
+    AuthorizationError,
+    IllegalStateError,
+    InvalidTopicError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+)
 
-from connect.client.delivery import Callbacks, Delivery, Failures, UnacknowledgedBytes
+from connect.client.closing import CallsUnderWay, report_lost
+from connect.client.delivery import MOST_RETAINED, Callbacks, Delivery, Failures, Unacknowledged
 from connect.client.errors import BrokerUnavailable, ClientError, DeliveryFailed
 from connect.client.opened_in import ProcessOf
 from connect.client.outgoing import Instant, check_arguments, checked_record, instant, json_value
@@ -105,20 +115,26 @@ class Publisher:
         self._owned = producer is None
         self._producer = producer if producer is not None else _connected(brokers, timeout_s, kafka or {})
         self._failures = Failures()
-        self._unacknowledged = UnacknowledgedBytes(_MOST_BYTES)
-        self._closed = False
+        self._unacknowledged = Unacknowledged(_MOST_BYTES)
+        self._calls = CallsUnderWay()
         self._callbacks = Callbacks()
         self._process = ProcessOf("publisher")
+        self._left_open = weakref.finalize(
+            self, report_lost, self._producer, self._unacknowledged, self._failures, self._process
+        )
 
     def publish(self, event: Mapping[str, object]) -> Delivery:
         """Send an event in the JSON form (a CloudEvents structured-mode object): one of one's own making, or the
-        `event` of a delivery that failed, again. Raises InvalidEvent, BrokerUnavailable; nothing was sent then."""
-        if self._closed:
-            raise ClientError("the publisher is closed")
+        `event` of a delivery that failed, again. Raises InvalidEvent, BrokerUnavailable, and ClientError once the
+        publisher is closed; nothing was sent then."""
         self._process.check()
+        with self._calls.one():
+            return self._publish(event)
+
+    def _publish(self, event: Mapping[str, object]) -> Delivery:
         checked = checked_record(event, self._clock.now(), self._limits)
         topic = f"{self._prefix}.{checked.topic}"
-        delivery = Delivery(deepcopy(dict(event)))  # as it was sent, whatever becomes of the caller's
+        delivery = Delivery(deepcopy(dict(event)), self._callbacks)  # as it was sent, whatever becomes of the caller's
         key = checked.event.subject
         value = self._frame(checked.value)
         size = len(value) + _EVENT_BYTES
@@ -141,12 +157,15 @@ class Publisher:
             self._unacknowledged.release(size)
             if not isinstance(error, KafkaError):
                 raise
+            if isinstance(error, IllegalStateError):
+                raise ClientError("the publisher was closed meanwhile; nothing was sent") from error
             raise BrokerUnavailable(
                 f"{topic} can't be written at {self._brokers} ({_describe(error)}); nothing was sent: is Kafka "
                 "running, and does the topic exist? `sla topics apply` creates it"
             ) from error
+        self._unacknowledged.add(delivery)
         sent.add_both(lambda _: self._unacknowledged.release(size))
-        sent.add_callback(partial(self._callbacks.run, partial(_acknowledged, delivery)))
+        sent.add_callback(partial(self._callbacks.run, partial(self._acknowledged, delivery)))
         sent.add_errback(partial(self._callbacks.run, partial(self._not_acknowledged, delivery)))
         return delivery
 
@@ -158,23 +177,28 @@ class Publisher:
         try:
             self._producer.flush(self._timeout_s + _GRACE_S if timeout_s is None else timeout_s)
         except KafkaError as error:
-            message = f"Kafka at {self._brokers} has not acknowledged all events in time; those may or may not be there"
-            raise DeliveryFailed(message, [], retriable=True) from error
+            raise self._unknown_outcome() from error
         self._failures.raise_unreported()
 
     def close(self) -> None:
-        """Flush, then close the connection. Raises DeliveryFailed as `flush` does, after closing. In a process that was
-        forked since it closes nothing: the connection belongs to the other one."""
-        if self._closed or self._process.left:
+        """Wait for the calls of other threads, flush, then close the connection. Raises DeliveryFailed as `flush` does,
+        after closing. In a process that was forked since it closes nothing: the connection belongs to the other one."""
+        if self._process.left:
             return
         self._callbacks.raise_if_running()
-        self._closed = True
+        if not self._calls.close(_ROOM_S + _CONNECT_S + _GRACE_S):
+            return
+        self._left_open.detach()
         try:
-            self.flush()
+            with suppress(KafkaError):  # what is not acknowledged is given up below
+                self._producer.flush(self._timeout_s + _GRACE_S)
         finally:
             if self._owned:
-                with suppress(KafkaError):  # undelivered events have been reported
+                with suppress(KafkaError):
                     self._producer.close(timeout=_GRACE_S)
+        for delivery in self._unacknowledged.deliveries():
+            self._not_acknowledged(delivery, KafkaTimeoutError("the publisher closed before Kafka had answered"))
+        self._failures.raise_unreported()
 
     def __enter__(self) -> Self:
         return self
@@ -211,6 +235,11 @@ class Publisher:
         }
         return self.publish(event)
 
+    def _acknowledged(self, delivery: Delivery, metadata: Any) -> None:
+        with suppress(InvalidStateError):  # given up before
+            delivery.set_result(Position(metadata.topic, metadata.partition, metadata.offset))
+        self._unacknowledged.remove(delivery)
+
     def _not_acknowledged(self, delivery: Delivery, error: BaseException) -> None:
         retriable = not isinstance(error, _FINAL)
         what = f"{delivery.event['type']} {delivery.event['subject']} (id {delivery.event_id})"
@@ -224,12 +253,17 @@ class Publisher:
             [delivery.event],
             retriable=retriable,
         )
-        self._failures.add(delivery, failure)
-        delivery.set_exception(failure)
+        with suppress(InvalidStateError):  # it is acknowledged, or was given up before
+            delivery.set_exception(failure)
+            self._failures.add(delivery, failure)
+        self._unacknowledged.remove(delivery)
 
-
-def _acknowledged(delivery: Delivery, metadata: Any) -> None:
-    delivery.set_result(Position(metadata.topic, metadata.partition, metadata.offset))
+    def _unknown_outcome(self) -> DeliveryFailed:
+        """What to raise where time is over: the events that Kafka has neither acknowledged nor refused."""
+        waiting = self._unacknowledged.deliveries()
+        message = f"Kafka at {self._brokers} has not acknowledged all events in time; those may or may not be there"
+        events = [delivery.event for delivery in waiting[:MOST_RETAINED]]
+        return DeliveryFailed(message, events, retriable=True, count=len(waiting))
 
 
 def _connected(brokers: str, timeout_s: float, kafka: Mapping[str, object]) -> Producer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -43,6 +43,27 @@ class StateConsumer(Protocol):
 class _Stored(NamedTuple):
     position: Position
     value: bytes
+
+
+class _Items(ItemsView[str, ReceivedEvent]):
+    def __init__(self, states: Mapping[str, ReceivedEvent]) -> None:
+        super().__init__(states)
+        self._states = states
+
+    def __iter__(self) -> Iterator[tuple[str, ReceivedEvent]]:
+        for incident in self._states:
+            state = self._states.get(incident)
+            if state is not None:
+                yield incident, state
+
+
+class _Values(ValuesView[ReceivedEvent]):
+    def __init__(self, states: Mapping[str, ReceivedEvent]) -> None:
+        super().__init__(states)
+        self._states = states
+
+    def __iter__(self) -> Iterator[ReceivedEvent]:
+        return (state for _, state in self._states.items())
 
 
 class IncidentStates(Mapping[str, ReceivedEvent]):
@@ -119,6 +140,14 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
     def __iter__(self) -> Iterator[str]:
         self._check()
         return iter(list(self._stored))
+
+    def items(self) -> ItemsView[str, ReceivedEvent]:
+        """The states with their incidents. One that vanishes while they are gone through is left out."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[ReceivedEvent]:
+        """The states. One that vanishes while they are gone through is left out."""
+        return _Values(self)
 
     def __len__(self) -> int:
         self._check()

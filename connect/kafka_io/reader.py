@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition
 
 from connect.kafka_io.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
 from streams.kafka import aiokafka_clients
+from streams.kafka.partitioner import partition_of
 
 _FETCH_BYTES = 4 * 1024 * 1024
 _FETCH_WAIT_MS = 200
@@ -39,7 +40,7 @@ def in_order(record: TopicRecord) -> tuple[int, str, int, int]:
 
 class TopicReader:
     """Reads topics; a context manager. Every method raises BrokerProblem. Without `committed` it also reads what open
-    and aborted transactions have written."""
+    and aborted transactions have written; with `keys` only the partitions that these lie in."""
 
     def __init__(
         self,
@@ -48,7 +49,9 @@ class TopicReader:
         security: Mapping[str, object] | None = None,
         *,
         committed: bool = True,
+        keys: Iterable[str] | None = None,
     ) -> None:
+        self._keys = None if keys is None else set(keys)
         self._isolation = "read_committed" if committed else "read_uncommitted"
         self._bootstrap = list(bootstrap)
         self._topics = list(dict.fromkeys(topics))
@@ -150,7 +153,14 @@ class TopicReader:
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         await self._consumer.start()
-        self._consumer.assign([TopicPartition(topic, each) for topic in self._topics for each in partitions[topic]])
+        self._consumer.assign(
+            [TopicPartition(topic, each) for topic in self._topics for each in self._wanted(partitions[topic])]
+        )
+
+    def _wanted(self, partitions: list[int]) -> list[int]:
+        if self._keys is None:
+            return partitions
+        return sorted({partition_of(key, len(partitions)) for key in self._keys})
 
     async def _seek(self, *, beginning: bool, last: int | None = None) -> None:
         assigned = list(self._consumer.assignment())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as RetryLater
 from typing import Any, NamedTuple
 
 import pytest
-from kafka.errors import KafkaTimeoutError, NotEnoughReplicasError, TopicAuthorizationFailedError
+from kafka.errors import IllegalStateError, KafkaTimeoutError, NotEnoughReplicasError, TopicAuthorizationFailedError
 from kafka.future import Future
 
 from connect.client import (
@@ -24,6 +27,7 @@ from connect.client.publisher import _connected
 from streams.kafka.partitioner import partition_of
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.waiting import TIMEOUT_S
 
 KIM = Who("support", "kim")
 NOW_TEXT = format_rfc3339(SystemTimeSource().now())
@@ -333,3 +337,129 @@ def test_a_callback_does_not_wait_for_what_only_its_own_end_brings(monkeypatch: 
     assert ["call them from another thread" in each for each in told[1:]] == [True, True]
     desk.close()
     assert len(producer.sent) == len(waits) - 1
+
+
+class OwnedProducer(FakeProducer):
+    """One that the publisher opened; `at_close` is what happens while it is closed."""
+
+    def __init__(self, *outcomes: Exception | None) -> None:
+        super().__init__(*outcomes)
+        self.at_close: Any = lambda: None
+
+    def close(self, timeout: float | None = None) -> None:
+        super().close(timeout)
+        self.at_close()
+
+
+@pytest.fixture
+def owned(monkeypatch: pytest.MonkeyPatch) -> OwnedProducer:
+    producer = OwnedProducer()
+    monkeypatch.setattr(publisher_module, "_connected", lambda *_: producer)
+    return producer
+
+
+def test_what_fails_while_the_producer_is_closed_is_told(owned: OwnedProducer) -> None:
+    desk = IncidentPublisher("kafka:9092", "/desk")
+    delivery = desk.responded("inc-1", who=KIM)
+    owned.slow = KafkaTimeoutError("35 s")
+    owned.at_close = lambda: owned.sent[0][2].failure(NotEnoughReplicasError())
+    with pytest.raises(DeliveryFailed, match="NotEnoughReplicasError") as caught:
+        desk.close()
+    assert caught.value.events == (delivery.event,)
+    assert owned.closed == 1
+
+
+def test_what_is_unknown_when_the_publisher_has_closed_is_given_up_and_told(owned: OwnedProducer) -> None:
+    desk = IncidentPublisher("kafka:9092", "/desk")
+    delivery = desk.responded("inc-1", who=KIM)
+    owned.slow = KafkaTimeoutError("35 s")
+    with pytest.raises(
+        DeliveryFailed, match=r"closed before Kafka had answered.* may or may not be in Kafka"
+    ) as caught:
+        desk.close()
+    assert caught.value.events == (delivery.event,)
+    assert delivery.exception(timeout=0) is caught.value
+    owned.sent[0][2].success(Metadata("sla.incident-events", 0, 1))  # comes too late
+    assert delivery.exception(timeout=0) is caught.value
+
+
+def test_closing_waits_for_events_that_other_threads_are_publishing(owned: OwnedProducer) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def partitions_for(topic: str) -> set[int]:
+        begun.set()
+        assert may_go_on.wait(TIMEOUT_S)
+        return {0}
+
+    owned.partitions_for = partitions_for  # type: ignore[method-assign]
+    desk = IncidentPublisher("kafka:9092", "/desk")
+    with ThreadPoolExecutor() as threads:
+        published = threads.submit(desk.responded, "inc-1", who=KIM)
+        assert begun.wait(TIMEOUT_S)
+        closed = threads.submit(desk.close)
+        while not desk._calls.closed:
+            pass
+        with pytest.raises(ClientError, match="the publisher is closed"):
+            desk.responded("inc-2", who=KIM)
+        may_go_on.set()
+        closed.result(TIMEOUT_S)
+    assert published.result().result(timeout=0).offset == 0
+
+
+def test_a_call_that_the_closing_interrupts_in_its_own_thread_says_why_it_failed(owned: OwnedProducer) -> None:
+    """As when a signal handler closes the publisher."""
+    desk = IncidentPublisher("kafka:9092", "/desk")
+
+    def partitions_for(topic: str) -> set[int]:
+        desk.close()
+        raise IllegalStateError("RecordAccumulator is closed")
+
+    owned.partitions_for = partitions_for  # type: ignore[method-assign]
+    with pytest.raises(ClientError, match="the publisher was closed meanwhile; nothing was sent"):
+        desk.responded("inc-1", who=KIM)
+
+
+@pytest.mark.parametrize("outcome", [None, REFUSED], ids=["pending", "failed"])
+def test_a_publisher_that_nobody_closes_logs_what_it_lost(
+    outcome: Exception | None, owned: OwnedProducer, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = IncidentPublisher("kafka:9092", "/desk")
+    desk.responded("inc-1", who=KIM)
+    if outcome is None:
+        owned.slow = KafkaTimeoutError("5 s")
+    else:
+        owned.outcomes.append(outcome)
+    desk._left_open()  # as the end of the process does
+    assert "publisher_not_closed: " in caplog.text
+    assert ("1 events are not acknowledged" if outcome is None else "incident.responded inc-1") in caplog.text
+
+
+def test_a_callback_that_exits_does_not_end_the_thread_that_sends(caplog: pytest.LogCaptureFixture) -> None:
+    producer = FakeProducer()
+    with publisher(producer) as desk:
+        delivery = desk.responded("inc-1", who=KIM)
+        delivery.add_done_callback(lambda _: sys.exit(3))
+        told: list[object] = []
+        delivery.add_done_callback(told.append)
+        producer.flush()
+        assert told == [delivery]
+    assert "callback_failed: " in caplog.text
+
+
+def test_a_callback_does_not_wait_for_another_delivery_for_ever() -> None:
+    producer = FakeProducer()
+    told: list[str] = []
+    with publisher(producer) as desk:
+        first, second = (desk.responded(f"inc-{number}", who=KIM) for number in range(2))
+
+        def react(_: object) -> None:
+            for ask in (second.result, second.exception):
+                with pytest.raises(ClientError, match="results of other deliveries wait") as caught:
+                    ask()
+                told.append(str(caught.value))
+            with pytest.raises(RetryLater):
+                second.result(timeout=0)
+
+        first.add_done_callback(react)
+        producer.flush()
+        assert len(told) == 2

@@ -255,3 +255,20 @@ def test_a_subscription_gives_a_deletion_whose_key_is_no_text_to_whoever_takes_w
     found = next(iter(subscription))
     assert found.subject == "inc"
     assert [each.position.offset for each in told] == [0]
+
+
+def test_what_vanishes_while_states_are_gone_through_is_left_out(view: Any) -> None:
+    """As an open incident does that is resolved meanwhile, where only the open ones are kept."""
+    consumer = FakeConsumer(("inc", NEW), ("other", ENDED))
+    states_view = view(consumer)
+    states_view.wait_until_caught_up(TIMEOUT_S)
+    for pairs in (states_view.items(), ((state.subject, state) for state in states_view.values())):
+        going = iter(pairs)
+        next(going)
+        consumer.append("other", None)
+        while "other" in states_view:
+            pass
+        assert list(going) == []
+        consumer.append("other", ENDED)
+        while "other" not in states_view:
+            pass
