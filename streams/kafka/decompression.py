@@ -10,13 +10,15 @@ from typing import Final
 
 import cramjam
 
-from streams.kafka.odd_frames import gzip_without_reserved_flags, zstd_with_an_end
+from streams.kafka.odd_frames import PLAIN_GZIP, end_of_reserved_gzip_header, zstd_with_an_end
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
 _XERIAL_AGAIN: Final = int.from_bytes(_XERIAL[:4], signed=True)
 _GZIP_MEMBER: Final = b"\x1f\x8b"
+#: The first piece of a member that is decompressed, and the largest: what a member leaves of its last is copied.
+_GZIP_PIECE_BYTES: Final = (64, 1024 * 1024)
 _LZ4_MAGIC: Final = b"\x04\x22\x4d\x18"
 _LZ4_BLOCK_CHECKSUM, _LZ4_CONTENT_SIZE = 0x10, 0x08
 _LZ4_AS_IS: Final = 1 << 31
@@ -49,24 +51,38 @@ def decompress_into(codec: int, data: memoryview, out: bytearray, limit: int) ->
 def _gzip(data: memoryview, out: bytearray, limit: int) -> None:
     """Members may follow one another. What follows the first and is none, such as padding, Java ignores, and so Kafka
     takes it."""
-    rest: bytes | memoryview = data
-    while rest is data or rest[:2] == _GZIP_MEMBER:
-        member = zlib.decompressobj(wbits=31)
+    whole, begin = bytes(data), len(out)
+    position = 0
+    while not position or whole[position : position + 2] == _GZIP_MEMBER:
+        before = len(out)
         try:
-            piece = member.decompress(gzip_without_reserved_flags(rest), limit + 1)
-        except zlib.error:
-            if rest is data:
+            position = _gzip_member(whole, position, out, limit - (before - begin))
+        except (zlib.error, CorruptBatch):
+            if not position:
                 raise
+            del out[before:]
             return
-        if len(piece) > limit:
+
+
+def _gzip_member(data: bytes, position: int, out: bytearray, limit: int) -> int:
+    """Append what the member at `position` decompresses to; where the next one begins."""
+    member, view = zlib.decompressobj(wbits=31), memoryview(data)
+    if (header_end := end_of_reserved_gzip_header(data, position)) is not None:
+        member.decompress(PLAIN_GZIP)
+        position = header_end
+    size, largest = _GZIP_PIECE_BYTES
+    while not member.eof:
+        piece = view[position : position + size]
+        if not piece:
+            raise CorruptBatch("a gzip stream ends too soon")
+        decompressed = member.decompress(piece, limit + 1)
+        limit -= len(decompressed)
+        if limit < 0:
             raise TooLarge
-        if not member.eof:
-            if rest is data:
-                raise CorruptBatch("a gzip stream ends too soon")
-            return
-        out += piece
-        limit -= len(piece)
-        rest = member.unused_data
+        out += decompressed
+        position += len(piece) - len(member.unconsumed_tail) - len(member.unused_data)
+        size = min(4 * size, largest)
+    return position
 
 
 def _snappy(data: memoryview, out: bytearray, limit: int) -> None:

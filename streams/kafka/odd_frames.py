@@ -6,10 +6,10 @@ import struct
 import zlib
 from typing import Final
 
+#: A header of gzip without flags.
+PLAIN_GZIP: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _GZIP_RESERVED: Final = 0xE0
 _HEADER_CHECKSUM, _EXTRA, _TEXTS = 0x02, 0x04, (0x08, 0x10)
-_GZIP_FIXED_BYTES: Final = 10
-_PLAIN_GZIP: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 _ZSTD_MAGIC: Final = 0xFD2FB528
 _ZSTD_SKIPPED_MAGIC: Final = 0x184D2A50
@@ -19,12 +19,13 @@ _LAST_EMPTY_BLOCK: Final = b"\x01\0\0"
 _RAW, _REPEATED = 0, 1
 
 
-def gzip_without_reserved_flags(member: memoryview | bytes) -> memoryview | bytes:
-    """The member at the beginning of `member`, with a plain header where its own has reserved flags: zlib refuses
-    these, Java ignores them. Raises zlib.error for a header that Java refuses."""
-    if len(member) < _GZIP_FIXED_BYTES or bytes(member[:3]) != _PLAIN_GZIP[:3] or not member[3] & _GZIP_RESERVED:
-        return member
-    flags, data, position = member[3], bytes(member), _GZIP_FIXED_BYTES
+def end_of_reserved_gzip_header(data: bytes, start: int) -> int | None:
+    """Where the header of the member at `start` ends if it has reserved flags: zlib refuses these, Java ignores them.
+    None for any other. Raises zlib.error for a header that Java refuses."""
+    position = start + len(PLAIN_GZIP)
+    if len(data) < position or data[start : start + 3] != PLAIN_GZIP[:3] or not data[start + 3] & _GZIP_RESERVED:
+        return None
+    flags = data[start + 3]
     try:
         if flags & _EXTRA:
             position += 2 + int(struct.unpack_from("<H", data, position)[0])
@@ -33,12 +34,12 @@ def gzip_without_reserved_flags(member: memoryview | bytes) -> memoryview | byte
                 position = data.index(b"\0", position) + 1
         if flags & _HEADER_CHECKSUM:
             (checksum,) = struct.unpack_from("<H", data, position)
-            if checksum != zlib.crc32(data[:position]) & 0xFFFF:
+            if checksum != zlib.crc32(data[start:position]) & 0xFFFF:
                 raise zlib.error("incorrect header check")
             position += 2
     except (struct.error, ValueError) as error:
         raise zlib.error("incomplete header") from error
-    return _PLAIN_GZIP + data[position:]
+    return position
 
 
 def zstd_with_an_end(data: bytes) -> bytes:

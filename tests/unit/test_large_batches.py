@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tracemalloc
+import zlib
 from typing import Any
 
 import aiokafka.codec as codecs
@@ -96,6 +97,32 @@ def test_what_follows_gzip_and_is_none_is_ignored_as_java_does(rest: bytes) -> N
     out = bytearray()
     decompress_into(GZIP, memoryview(codecs.gzip_encode(b"one") + rest), out, 6)
     assert out == b"one"
+
+
+def test_each_of_many_gzip_members_costs_what_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a decompressor is given behind its member is copied, once for each member."""
+    given, make = [], zlib.decompressobj
+
+    class Counted:
+        def __init__(self, wbits: int) -> None:
+            self._member = make(wbits)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._member, name)
+
+        def decompress(self, data: bytes, limit: int = 0) -> bytes:
+            given.append(len(data))
+            return self._member.decompress(data, limit)
+
+    monkeypatch.setattr(zlib, "decompressobj", Counted)
+    flagged = bytearray(codecs.gzip_encode(b""))
+    flagged[3] = 0x80  # read by a way of its own
+    for member in (codecs.gzip_encode(b""), bytes(flagged)):
+        given.clear()
+        out = bytearray()
+        decompress_into(GZIP, memoryview(codecs.gzip_encode(b"one") + member * 2_000), out, 3)
+        assert out == b"one"
+        assert sum(given) < 10 * 2_000 * len(member)
 
 
 @CODECS
