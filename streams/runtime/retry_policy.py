@@ -23,6 +23,8 @@ class RetryPolicy:
         self._refusals = 0
         self._refused_up_to: Mapping[str, int] | None = None
         """The input that the writes covered that Kafka refused; None unless some are still refused."""
+        self._taken_since_refusal = False
+        """Kafka has taken a write since it refused one."""
         self._attempts = attempts
         self._timer_strikes = 0
 
@@ -53,6 +55,7 @@ class RetryPolicy:
         """Seconds to wait until a write that Kafka refused is tried again. `applied` are the offsets up to which input
         was applied then; none if the task did not run."""
         self._refusals += 1
+        self._taken_since_refusal = False
         self._refused_up_to = applied or self._refused_up_to or {}
         return _REFUSED_S[min(self._refusals, len(_REFUSED_S)) - 1]
 
@@ -70,15 +73,25 @@ class RetryPolicy:
     def committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str] = ()) -> None:
         """A transaction was committed: `fired` timers, all input below `offsets`, subjects that it quarantined."""
         self.strikes = 0
-        # A transaction may cover less than the refused one, and end before what was refused in it.
-        if self._refused_up_to and all(offsets[topic] >= up_to for topic, up_to in self._refused_up_to.items()):
-            self._allowed()
+        self._taken_since_refusal = True
+        self._covered(offsets)
         for subject in quarantined:
             self.subjects.pop(subject, None)
         if fired:
             self._timer_strikes = 0
         if self.failed:
             self.passed(offsets)
+
+    def idle(self, applied: Mapping[str, int]) -> None:
+        """Nothing is left to commit below `applied`. A commit may end before markers that lay behind what was refused,
+        and no other follows where nothing arrives."""
+        if self._taken_since_refusal:
+            self._covered(applied)
+
+    def _covered(self, offsets: Mapping[str, int]) -> None:
+        """A transaction may cover less than the refused one, and end before what was refused in it."""
+        if self._refused_up_to and all(offsets[topic] >= up_to for topic, up_to in self._refused_up_to.items()):
+            self._allowed()
 
     def passed(self, offsets: Mapping[str, int]) -> None:
         """Forget failures of records below `offsets`."""

@@ -102,6 +102,8 @@ class RunLoop:
         self._waiting: RetryLater | None = None
         self._restore_offsets = restore_offsets
         self._interrupted: TaskError | None = None
+        self.idle = False
+        """All input that was received is applied and committed."""
 
     def interrupt(self, error: TaskError) -> None:
         """End the loop with `error`."""
@@ -120,6 +122,7 @@ class RunLoop:
                 self._collect_commit()  # 1
                 if transaction.empty:
                     transaction.opened = self._clock.now()
+                self.idle = False
                 blocked = await self._apply_slice(transaction)  # 2
                 commit_at = self._commit_at(transaction) if self._commit is None else None
                 may_commit = commit_at is not None and commit_at <= self._clock.now()
@@ -133,6 +136,7 @@ class RunLoop:
                 elif transaction.full:  # 4
                     await self._clock.wait(self._wake, commit_at)
                 elif not self._stream_time.advance(blocked, transaction):
+                    self.idle = transaction.empty and self._commit is None and self._builder.queue.head() is None
                     await self._clock.wait(self._wake, earliest(commit_at, self._stream_time.wake_at()))
                 else:
                     async with self._scheduler.slice():  # timers fired: let other tasks run before more of them do

@@ -257,6 +257,13 @@ class StreamTask(TaskStatus):
         if not self._retry_policy.refused:
             self._allowed()
 
+    def look_for_refusals(self) -> None:
+        """End the halt if what Kafka refused is written and nothing is left to write."""
+        if self.refusal and self.state is TaskState.RUNNING and self._run_loop is not None and self._run_loop.idle:
+            self._retry_policy.idle(self._input.queue.positions())
+            if not self._retry_policy.refused:
+                self._allowed()
+
     # Failures: all state in memory is discarded
 
     async def _on_record_failed(self, error: RecordFailed) -> None:

@@ -144,6 +144,7 @@ class TaskManager:
             for task in self.tasks.values():
                 task.check_topics(self._topics.ids)
                 task.look_for_problems()
+                task.look_for_refusals()
             await self._lag.measure(list(self.tasks.values()))
 
     def crash(self) -> BaseException | None:

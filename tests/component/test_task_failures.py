@@ -267,6 +267,55 @@ def test_a_commit_of_a_part_of_what_kafka_refused_does_not_end_the_halt() -> Non
     run(scenario)
 
 
+def test_a_halt_ends_where_only_a_marker_lies_behind_what_kafka_has_taken() -> None:
+    """On an idle partition no other transaction follows that could show it."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.log.faults = [("before", lambda: WriteRefused("not allowed"))]
+        bench.log.append("in", 1, "a")
+        bench.log.ends_at["in"] = 2  # a marker of the writer's transaction
+        task = bench.start()
+        await bench.settle()
+        assert task.reported == (TaskState.HALTED, "not allowed")
+        bench.log.ends_at["in"] = 1  # this time the record is fetched without it
+        await bench.tick(31_000)
+        assert bench.log.values() == ["1 a @1"]
+        task.look_for_refusals()
+        assert task.reported == (TaskState.HALTED, "not allowed"), "what lies behind may be a record that was refused"
+        bench.log.ends_at["in"] = 2
+        bench.feed.deliver()
+        await bench.settle()
+        task.look_for_refusals()
+        assert task.reported == (TaskState.RUNNING, "")
+        await task.stop()
+
+    run(scenario)
+
+
+def test_a_refused_timer_that_is_not_written_yet_keeps_its_task_halted() -> None:
+    """Idle input alone does not show that Kafka takes what it refused."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.log.faults = [("", broker_away), ("before", lambda: WriteRefused("not allowed"))]
+        bench.log.append("in", 1, "timer:1000")
+        task = bench.start()
+        await bench.tick(2_000)
+        assert task.reported == (TaskState.HALTED, "not allowed")
+        bench.log.ends_gate = asyncio.Event()  # so that the timer waits for an answer
+        await bench.tick(33_000)
+        task.look_for_refusals()
+        assert (task.state, task.reported) == (TaskState.RUNNING, (TaskState.HALTED, "not allowed"))
+        bench.log.ends_gate.set()
+        await bench.settle()
+        task.look_for_refusals()
+        assert task.reported == (TaskState.RUNNING, "")
+        await task.stop()
+
+    run(scenario)
+
+
 def test_a_refused_beginning_ends_with_the_next_that_is_not() -> None:
     """Whoever has nothing to write would count as halted for ever."""
 
