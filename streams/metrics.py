@@ -33,6 +33,7 @@ BUILD = _gauge("sla_build_info", "1", "1, with the release and the Python versio
 
 # Worker: tasks
 TOPICS_UNUSABLE = _gauge("sla_topics_unusable", "0 or 1", "1 while topics are missing, hidden or of a wrong shape.")
+WITHOUT_LEADER = _gauge("sla_partitions_without_leader", "partitions", "Partitions of its topics that no broker leads.")
 TASK_RECORDS = _counter("sla_task_records", "records", "Input records applied and committed.", *_TASK)
 TASK_TIMERS = _counter("sla_task_timers", "timers", "Timers fired and committed.", *_TASK)
 TASK_WRITES = _counter("sla_task_writes", "records", "Outputs and changelog rows committed.", *_TASK)
@@ -332,9 +333,7 @@ BOARD_SIGN_IN_FAILURES = _counter(
     "Failed sign-ins: unknown_token, untrusted_address (headers of a proxy), provider, too_many (not looked at).",
     "reason",
 )
-BOARD_AUDIT_WAITING = _gauge(
-    "sla_board_audit_waiting_events", "events", "Events of the audit log that Kafka has not acknowledged yet."
-)
+BOARD_AUDIT_WAITING = _gauge("sla_board_audit_waiting_events", "events", "Audit events that Kafka has not taken yet.")
 
 ALL = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
 

@@ -82,6 +82,13 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "max by (instance) (sla_topics_unusable) == 1",
         ),
         Rule(
+            "SlaPartitionsWithoutLeader",
+            "critical",
+            "2m",
+            "No broker leads partitions that the worker {{ $labels.instance }} reads or writes",
+            "max by (instance) (sla_partitions_without_leader) > 0",
+        ),
+        Rule(
             "SlaTaskRecovering",
             "warning",
             "15m",

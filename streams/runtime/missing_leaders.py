@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from streams.kafka.topic_descriptions import TopicDescription
+from streams.runtime import metrics
 
 
 class MissingLeaders:
@@ -27,6 +28,7 @@ class MissingLeaders:
             else:
                 self._logger.info("partitions_led_again")
         self._seen, self._lasting = seen, lasting
+        metrics.WITHOUT_LEADER.set(len(lasting))
 
     def problems(self) -> list[dict[str, object]]:
         """Why the worker is not ready."""

@@ -133,8 +133,10 @@ def test_partitions_without_a_leader_are_named_with_what_to_do_once_they_last() 
         assert problem["without_leader"] == ["eu.in-3", "eu.out-0", "eu.out-2"]
         assert "no broker leads eu.in-3 and 2 more" in str(problem["reason"])
         assert "start the brokers that have the replicas" in str(problem["reason"])
+        assert REGISTRY.get_sample_value("sla_partitions_without_leader") == 3
         topics.found = all_topics()
         assert asyncio.run(manager._topics.look())
+        assert REGISTRY.get_sample_value("sla_partitions_without_leader") == 0
         assert manager.unready() == []
     assert [each["event"] for each in logs] == ["partitions_without_leader", "partitions_led_again"], "each once"
 
