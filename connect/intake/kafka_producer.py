@@ -46,6 +46,8 @@ _ONE_TOPIC = (
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
+#: What has to be done where a record is too large.
+_LARGER = "the same request fails until `max.message.bytes` of the topic allows it: make it smaller, or raise that"
 #: A record unacknowledged for so many timeouts is dropped to free memory: its request got a 503, its sender retries.
 _STUCK_TIMEOUTS = 4
 #: Requests of at most this many bytes find room that larger ones leave: a quarter of the whole.
@@ -59,11 +61,13 @@ _APPENDED = 1
 
 class Unavailable(SlaError):  # noqa: N818 -- it names what happened
     """Kafka has not acknowledged; the sender must send the same request again later. `of_request`: because of the
-    request or its sender, whatever the state of Kafka, so that they have to know the reason."""
+    request or its sender, whatever the state of Kafka, so that they have to know the reason. `remedy`: what has to be
+    done before it succeeds, where a repetition alone never does."""
 
-    def __init__(self, reason: str, *, of_request: bool = False) -> None:
+    def __init__(self, reason: str, *, of_request: bool = False, remedy: str | None = None) -> None:
         super().__init__(reason)
         self.of_request = of_request
+        self.remedy = remedy
 
 
 class RecordPublisher(Protocol):
@@ -173,7 +177,8 @@ class KafkaPublisher:
         except TimeoutError:
             raise self._failed(f"Kafka has not acknowledged within {self._timeout_s:g} s") from None
         except MessageSizeTooLargeError as error:
-            raise Unavailable(f"Kafka refuses a record of that size: {error}", of_request=True) from error
+            why = f"Kafka refuses a record of that size: {error}"
+            raise Unavailable(why, of_request=True, remedy=_LARGER) from error
         except _ONE_TOPIC as error:
             raise self._refused(records, error) from error
         except (KafkaError, AssertionError) as error:  # aiokafka asserts that it knows a partition

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from connect.intake.heartbeats import service
+from connect.intake.kafka_producer import Unavailable
 from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.monitors import MonitorRule, MonitorRules
 from connect.intake.mapping_file import MappingError, load_mapping
@@ -57,6 +58,22 @@ async def served(mapping: str = WITH_API) -> AsyncIterator[Bench]:
     )
     async with TestClient(TestServer(intake.app())) as client:
         yield Bench(client, intake, cluster)
+
+
+def test_a_heartbeat_that_finds_no_room_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            await bench.begin()
+
+            async def full(_: object) -> None:
+                raise Unavailable("9 bytes wait for Kafka; at most 8 are allowed", of_request=True)
+
+            monkeypatch.setattr(bench.intake.heartbeats, "beat", full)
+            status, told = await bench.send("/v1/heartbeats/backup")
+            reason = "9 bytes wait for Kafka; at most 8 are allowed; send the heartbeat again"
+            assert (status, told["error"]) == (503, reason)
+
+    run(scenario)
 
 
 def test_a_heartbeat_is_acknowledged_once_kafka_has_it() -> None:

@@ -335,6 +335,8 @@ def test_what_only_this_request_meets_is_told_to_its_sender_and_in_the_log(world
             with capture_logs() as logs:
                 status, answer, _ = await bench.hook("jira", recorded("jira-created"))
             assert (status, "Kafka refuses a record of that size" in str(answer)) == (503, True)
+            assert "fails until `max.message.bytes` of the topic allows it" in str(answer)
+            assert "again" not in str(answer)
             assert ["of that size" in each["reason"] for each in logs if each["event"] == "request_rejected"] == [True]
             world.refuses = None
             assert publisher._shares.reserve("jira", 40_000)

@@ -254,6 +254,33 @@ def test_clearing_the_resolution_reopens_whatever_the_status_was_called(tmp_path
     assert not webhook(tmp_path, done).events
 
 
+@pytest.mark.parametrize(("updated", "ends"), [("09:10:00.000", True), ("09:10:00.001", False)])
+def test_a_field_change_ends_nothing_where_the_issue_shows_a_later_status(
+    tmp_path: Path, updated: str, ends: bool
+) -> None:
+    """The change of the status has a webhook of its own, with the time of the end."""
+    payload = changed([ACME], listed([], [ACME]))
+    payload["issue"]["fields"]["status"] = {"name": "Released", "statusCategory": {"key": "done"}}
+    payload["issue"]["fields"]["updated"] = f"2026-11-26T{updated}+0530"
+    expected = ["incident.opened", "incident.reclassified", *(["incident.resolved"] if ends else [])]
+    assert [event["type"] for event in published(webhook(tmp_path, payload))] == expected
+
+
+def test_a_cleared_resolution_reopens_where_the_issue_is_done_again_by_now(tmp_path: Path) -> None:
+    done = recorded("jira/resolution-cleared")
+    done["issue"]["fields"]["status"] = {"name": "Released", "statusCategory": {"key": "done"}}
+    done["issue"]["fields"]["updated"] = "2026-11-26T09:20:00.000+0530"
+    assert [event["type"] for event in published(webhook(tmp_path, done))] == ["incident.reopened"]
+
+
+def test_a_change_of_data_center_ends_nothing_again(tmp_path: Path) -> None:
+    """The ticket may have been mapped all the time, and an operator may have reopened its incident."""
+    payload = changed([ACME], {"field": "Customers", "fieldtype": "custom", "to": "[100]", "toString": "Acme"})
+    payload["issue"]["fields"]["status"] = {"name": "Released", "statusCategory": {"key": "done"}}
+    found = [event["type"] for event in published(webhook(tmp_path, payload))]
+    assert found == ["incident.opened", "incident.reclassified"]
+
+
 def test_comments_of_data_center_are_no_rejects(tmp_path: Path) -> None:
     for name in ("jira/dc-comment", "jira/dc-commented"):
         found = webhook(tmp_path, recorded(name))

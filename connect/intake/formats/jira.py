@@ -22,7 +22,7 @@ from connect.intake.mapping.matching import quoted
 from connect.intake.mapping.paths import quote_path
 from connect.intake.mapping.rules import Source, States
 from connect.intake.outcome import IgnoredItem, ItemOutcome, RejectedItem
-from streams.sla.instants import LATEST, format_rfc3339
+from streams.sla.instants import LATEST, format_rfc3339, parse_rfc3339
 
 STATES = States(
     resolved=frozenset(["done", "resolved", "closed", "completed", "canceled", "cancelled", "declined"]),
@@ -215,8 +215,16 @@ def _state(payload: dict[str, Any], item: dict[str, Any], source: Source) -> str
 
 
 def _present_state(payload: dict[str, Any], source: Source) -> str:
-    """What the issue's status means."""
-    status = payload["issue"]["fields"].get("status")
+    """What the status means that the issue has at an event. A later status, which its fields may show already, does not
+    count: it has a webhook of its own."""
+    fields = payload["issue"]["fields"]
+    status = fields.get("status")
+    try:
+        later = parse_rfc3339(fields.get("updated")) > payload["timestamp"] * 1000
+    except (TypeError, ValueError):
+        later = False
+    if later:
+        return "open"
     return _state(payload, {"toString": status.get("name")} if isinstance(status, dict) else {}, source)
 
 

@@ -114,7 +114,8 @@ def fields_set(
     if "tenants" in names:
         data |= {"scope": fields["scope"], "tenant_ids": fields["tenant_ids"]}
     if data:
-        yield from _mapped_late(ticket, found, source, data, state)
+        # Without an end: the ticket may have been mapped all the time, and somebody may have reopened its incident.
+        yield from _mapped_late(ticket, found, source, data)
     if "tier" in names and found.tier is None:
         reason = "the ticket has no tier, and no event takes one back: its incident keeps the tier that it may have"
         yield IgnoredItem("", reason, TIER_REMOVED, ticket.subject)
@@ -193,7 +194,7 @@ def _counted_from_now_on(ticket: Ticket, found: Classified, source: Source, stat
 
 
 def _mapped_late(
-    ticket: Ticket, found: Classified, source: Source, changed: dict[str, object], state: str
+    ticket: Ticket, found: Classified, source: Source, changed: dict[str, object], state: str = "open"
 ) -> Iterator[ItemOutcome]:
     """The ticket may not have been mapped until now, when the `changed` fields of its classification are. Its end may
     have waited for the opening for too long (R4); of two ends the first counts."""

@@ -13,7 +13,7 @@ from connect.intake.outcome import IgnoredItem
 from streams.sla.limits import MAX_TEXT_BYTES
 
 #: Told where nothing says whether the incident had a tier before, so nobody has to look at it.
-WITHOUT_TIER = "the mapping gives no tier now, and no event takes one back: its incident keeps the one that it had"
+WITHOUT_TIER = "the mapping gives no tier now, and no event takes one back: its incident keeps the one that it may have"
 
 
 class Classified(NamedTuple):

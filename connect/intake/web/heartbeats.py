@@ -12,7 +12,7 @@ from connect.intake.kafka_records import prepare
 from connect.intake.mapping.monitors import MONITOR_NAME, MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.permissions import forbidden
-from connect.intake.web.responses import ACCEPTED, FORBIDDEN, UNPROCESSABLE, RequestRejected, retry_after
+from connect.intake.web.responses import ACCEPTED, FORBIDDEN, UNPROCESSABLE, RequestRejected, unacknowledged
 from streams.config_files.scalars import format_duration
 from streams.errors import SlaError
 from streams.sla.events import Rejection
@@ -25,7 +25,7 @@ async def acknowledged(
     try:
         await heartbeats.beat(MonitorId(source.name, name))
     except Unavailable as error:
-        raise retry_after(503, "Kafka has not acknowledged; send the heartbeat again", retry_after_s) from error
+        raise unacknowledged(error, "send the heartbeat again", retry_after_s) from error
     except SlaError as error:
         raise RequestRejected(UNPROCESSABLE, str(error)) from error
     accepted = {"monitor": name, "every": format_duration(rule.every), "grace": format_duration(rule.grace)}
@@ -37,7 +37,7 @@ async def forgotten(heartbeats: Heartbeats, source: Source, name: str, retry_aft
     try:
         known = await heartbeats.forget(MonitorId(source.name, name))
     except Unavailable as error:
-        raise retry_after(503, "Kafka has not acknowledged; send the request again", retry_after_s) from error
+        raise unacknowledged(error, "send the request again", retry_after_s) from error
     if not known:
         raise RequestRejected(404, f"no heartbeat of {name[:60]!r} from {source.name} is known")
     return web.json_response({"monitor": name}, status=ACCEPTED)

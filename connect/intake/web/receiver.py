@@ -194,10 +194,8 @@ class Receiver:
         try:
             await self._publisher.publish([record._replace(sender=source.name) for record in records])
         except Unavailable as error:
-            # Why Kafka is away is for the operator; what only this source can change is for its people too.
-            why = str(error) if error.of_request else "Kafka has not acknowledged"
-            reason = f"{why}; send the same request again, it counts once"
-            raise retry_after(503, reason, self._settings.retry_after) from error
+            again = "send the same request again, it counts once"
+            raise responses.unacknowledged(error, again, self._settings.retry_after) from error
 
     def _report_unapplied(self, source: Source, part: Translation) -> None:
         for each in part.ignored:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from connect.intake.kafka_producer import Unavailable
 from connect.intake.translate import Translation
 
 ACCEPTED, UNPROCESSABLE, FORBIDDEN = 202, 422, 403
@@ -30,6 +31,13 @@ def unauthorized(reason: str) -> RequestRejected:
 def retry_after(status: int, reason: str, seconds: int) -> RequestRejected:
     """429 or 503: the sender should send the same request again after `seconds`."""
     return RequestRejected(status, reason, {"Retry-After": str(seconds)})
+
+
+def unacknowledged(error: Unavailable, again: str, seconds: int) -> RequestRejected:
+    """503: Kafka has not acknowledged; `again` says what the sender should do. Why Kafka is away is for the operator;
+    what only this source can change is for its people too."""
+    why = str(error) if error.of_request else "Kafka has not acknowledged"
+    return retry_after(503, f"{why}; {error.remedy or again}", seconds)
 
 
 def rejection_response(rejected: RequestRejected) -> web.Response:
