@@ -191,6 +191,24 @@ def test_r27_a_subject_whose_timers_keep_failing_is_set_aside_alone() -> None:
     run(scenario)
 
 
+def test_a_pause_does_not_grow_by_what_the_clock_is_set_back() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        bench.clock.set(3_600_000 * MS)
+        bench.log.faults = [("before", broker_away)]
+        task = bench.start()
+        await bench.settle()
+        await bench.add(1, "a")
+        assert task.state is TaskState.RECOVERING
+        for ms in (0, 100, 400):  # NTP corrects a clock that was an hour ahead
+            await bench.tick(ms)
+        assert task.state is TaskState.RUNNING
+        assert bench.log.values() == ["1 a @1"]
+        await task.stop()
+
+    run(scenario)
+
+
 def test_a_refused_write_halts_and_is_tried_again_once_it_may_be_allowed() -> None:
     """A permission that is given back needs no restart; until then the task counts as halted."""
 
