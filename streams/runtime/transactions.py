@@ -37,6 +37,16 @@ def _retrieve_exception(future: asyncio.Future[object]) -> None:
         future.exception()
 
 
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it, also each error of a group."""
+    yield error
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _causes(each)
+    if error.__cause__ is not None:
+        yield from _causes(error.__cause__)
+
+
 class KafkaTransactions:
     """One transactional producer. It is discarded after any error: aiokafka commits a transaction in which a record
     failed unless that record was awaited, and a lost answer leaves the outcome unknown."""
@@ -150,18 +160,14 @@ class KafkaTransactions:
         await abandon_transaction(self._producer)
 
     def _classify(self, error: BaseException) -> TaskError:
-        """The TaskError for a client error: aiokafka wraps the cause in a KafkaError, a task group wraps it again."""
-        seen: BaseException | None = error
-        while seen is not None:
-            if isinstance(seen, BaseExceptionGroup):
-                seen = seen.exceptions[0]
-                continue
-            if isinstance(seen, _FENCED):
-                return TaskFenced(repr(seen), agent=self._agent, partition=self._partition)
-            if isinstance(seen, _REFUSED):
-                reason = f"Kafka refuses what is written: {cause_of(seen).text}"
+        """The TaskError for a client error: aiokafka wraps the cause in a KafkaError, a task group wraps it again. Of
+        several partitions that fail together, one tells why, and the others that the transaction has failed."""
+        causes = list(_causes(error))
+        for each in causes:
+            if isinstance(each, _FENCED):
+                return TaskFenced(repr(each), agent=self._agent, partition=self._partition)
+        for each in causes:
+            if isinstance(each, _REFUSED):
+                reason = f"Kafka refuses what is written: {cause_of(each).text}"
                 return WriteRefused(reason, agent=self._agent, partition=self._partition)
-            if seen.__cause__ is None:
-                break
-            seen = seen.__cause__
         return TaskInterrupted(cause_of(error).text, agent=self._agent, partition=self._partition)

@@ -7,6 +7,7 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiokafka.errors import (
+    KafkaError,
     LeaderNotAvailableError,
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
@@ -36,6 +37,28 @@ def test_the_reason_names_the_topic(cause: type[Exception]) -> None:
 
         transactions._producer = Mock(begin_transaction=AsyncMock(), send_batch=send_batch)
         effects = Effects()
+        effects.send(Send("sla.out", 3, b"k", b"v", []))
+        with pytest.raises(WriteRefused, match=r"sla\.out, partition 3"):
+            await transactions.commit(Write(effects, b"", {}, 0))
+
+    asyncio.run(scenario())
+
+
+def test_the_refusal_counts_where_other_partitions_only_say_that_the_transaction_failed() -> None:
+    """Else the task would count as recovering, for which nobody is woken."""
+
+    async def scenario() -> None:
+        transactions = KafkaTransactions(RuntimeSettings("sla", ("127.0.0.1:1",)), "diary", 0)
+        await transactions.discard()
+
+        async def send_batch(_: object, topic: str, *, partition: int) -> asyncio.Future[None]:
+            answer = asyncio.get_running_loop().create_future()
+            answer.set_exception(TopicAuthorizationFailedError() if topic == "sla.out" else KafkaError("failed"))
+            return answer
+
+        transactions._producer = Mock(begin_transaction=AsyncMock(), send_batch=send_batch)
+        effects = Effects()
+        effects.send(Send("sla.other", 1, b"k", b"v", []))
         effects.send(Send("sla.out", 3, b"k", b"v", []))
         with pytest.raises(WriteRefused, match=r"sla\.out, partition 3"):
             await transactions.commit(Write(effects, b"", {}, 0))
