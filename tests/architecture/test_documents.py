@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 from streams.configuration.variables import KAFKA_PREFIX, check_variables
 from streams.kafka.properties import property_of
@@ -41,31 +40,35 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
-def test_relative_links_resolve(path: Path) -> None:
-    broken = []
-    for target in LINK.findall(FENCED.sub("", path.read_text(encoding="utf-8"))):
-        if re.match(r"[a-z]+:", target):
-            continue
-        file, _, anchor = target.partition("#")
-        found = path.parent / file if file else path
-        known = found.exists() and (not anchor or anchor in anchors(found.read_text(encoding="utf-8")))
-        if not known:
-            broken.append(target)
-    assert broken == []
+def wrong_in(check: Callable[[Path], object]) -> dict[str, object]:
+    """What a check finds, by document."""
+    return {named(path): wrong for path in DOCUMENTS if (wrong := check(path))}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
-def test_programs_and_files_that_a_document_names_exist(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    modules = set(MODULE.findall(text)) - {"pip", "venv", "pytest", "bench.NAME"}
-    absent = sorted(name for name in modules if importlib.util.find_spec(name) is None)
-    paths = {name.rstrip("/") for name in PATH.findall(text)} - MADE_BY_THE_READER
-    for name in sorted(paths):
-        pattern = re.sub(r"<\w+>", "*", name)
-        if not any(ROOT.glob(pattern)):
-            absent.append(name)
-    assert absent == []
+def test_relative_links_resolve() -> None:
+    def broken(path: Path) -> list[str]:
+        found = []
+        for target in LINK.findall(FENCED.sub("", path.read_text(encoding="utf-8"))):
+            if re.match(r"[a-z]+:", target):
+                continue
+            file, _, anchor = target.partition("#")
+            to = path.parent / file if file else path
+            if not to.exists() or (anchor and anchor not in anchors(to.read_text(encoding="utf-8"))):
+                found.append(target)
+        return found
+
+    assert wrong_in(broken) == {}
+
+
+def test_programs_and_files_that_a_document_names_exist() -> None:
+    def absent(path: Path) -> list[str]:
+        text = path.read_text(encoding="utf-8")
+        modules = set(MODULE.findall(text)) - {"pip", "venv", "pytest", "bench.NAME"}
+        paths = {name.rstrip("/") for name in PATH.findall(text)} - MADE_BY_THE_READER
+        missing = [name for name in paths if not any(ROOT.glob(re.sub(r"<\w+>", "*", name)))]
+        return sorted([*missing, *(name for name in modules if importlib.util.find_spec(name) is None)])
+
+    assert wrong_in(absent) == {}
 
 
 def test_the_documents_that_exist_are_linked_from_the_readme() -> None:
@@ -89,18 +92,21 @@ def names_in_code() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for each in PACKAGES for path in (ROOT / each).rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
-def test_metrics_and_headers_that_a_document_names_exist(path: Path) -> None:
+def test_metrics_and_headers_that_a_document_names_exist() -> None:
     """`sla_task_records_total` is declared as "sla_task_records": prometheus_client adds `_total` to counters."""
     code = names_in_code()
-    said = set(re.findall(r"\bsla_[a-z_]*[a-z]\b", path.read_text(encoding="utf-8")))
-    assert sorted(name for name in said if f'"{name.removesuffix("_total")}"' not in code) == []
+
+    def absent(path: Path) -> list[str]:
+        said = set(re.findall(r"\bsla_[a-z_]*[a-z]\b", path.read_text(encoding="utf-8")))
+        return sorted(name for name in said if f'"{name.removesuffix("_total")}"' not in code)
+
+    assert wrong_in(absent) == {}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
-def test_settings_that_a_document_names_exist(path: Path) -> None:
-    variables = set(re.findall(r"`(SLA_[A-Z_]*[A-Z])[`=]", path.read_text(encoding="utf-8")))
-    check_variables(dict.fromkeys(variables, ""))
-    for name in variables:
-        if name.startswith(KAFKA_PREFIX):
-            property_of(name.removeprefix(KAFKA_PREFIX))
+def test_settings_that_a_document_names_exist() -> None:
+    for path in DOCUMENTS:
+        variables = set(re.findall(r"`(SLA_[A-Z_]*[A-Z])[`=]", path.read_text(encoding="utf-8")))
+        check_variables(dict.fromkeys(variables, ""))
+        for name in variables:
+            if name.startswith(KAFKA_PREFIX):
+                property_of(name.removeprefix(KAFKA_PREFIX))
