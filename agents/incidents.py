@@ -147,7 +147,8 @@ class IncidentsProcessor:
         elif kind == REEVALUATION:
             self._queue_rows.append(decode_reevaluation(row))
         elif kind == QUARANTINE:
-            self._store.quarantine(str(row["subject"]))
+            if row["subject"]:  # an eviction that crashed is tried again
+                self._store.quarantine(str(row["subject"]))
         elif kind == BACKFILL_IDLE:
             self._backfill_idle_at = cast(int, row["until"])
             self._store.restore_backfill_idle(self._backfill_idle_at)

@@ -47,6 +47,7 @@ from streams.serde.codec import Codec
 from streams.serde.confluent_framing import Framing
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.ledger import Ledger
+from streams.sla.credits.retention import EvictionFailed
 from streams.sla.erasure import Erasure
 from streams.sla.events import CONTRACT_TYPES, Rejection, TenantErased
 from streams.sla.facts import stored_event
@@ -313,6 +314,8 @@ class LedgerProcessor:
             return False
         try:
             step(effects)
+        except EvictionFailed as error:
+            raise SubjectFailed(error.tenant) from error
         except Exception as error:
             raise SubjectFailed(subject) from error
         return True

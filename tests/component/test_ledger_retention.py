@@ -119,8 +119,11 @@ def test_r26_claims_of_a_tenant_that_never_had_a_contract_are_evicted_too() -> N
     strays = [claimed(f"2026-{month:02}-28T00:00:00Z", f"2026-{month:02}", of="stranger") for month in range(1, 13)]
     cluster = loaded([*strays, claimed("2027-12-28T00:00:00Z", "2027-12", of="stranger")])
     assert len(cluster.rows(LEDGER, FACT)) == 1
+    evicted = cluster.rejects()
+    assert [each.code for each in evicted] == ["too_late"] * 12, "no statement answered them"
+    assert [each.message.partition(": ")[2][:7] for each in evicted] == [f"2026-{month:02}" for month in range(1, 13)]
     cluster.publish(claimed("2028-03-19T00:00:00Z", "2026-02", of="stranger"), END + DAY)
-    assert cluster.codes() == ["too_late"]
+    assert cluster.codes()[12:] == ["too_late"]
     cluster.pass_time(parse_rfc3339("2028-08-01T12:00:00Z"))
     home = cluster.tasks[LEDGER, cluster.own("stranger")]
     assert not cluster.rows(LEDGER, FACT)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from story import micros, policies
+from story import claimed, contract, micros, opened, policies, resolved, run, shipped, with_credit
 
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits import retention
+from streams.sla.credits.account import Account, MonthTerms
 from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.ledger_timers import EVICTION
+from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.posted import Posted
+from streams.sla.credits.retention import EvictionFailed
 from streams.sla.events import ContractSet, Event, MaintenanceScheduled, Money, Output, Position
 from streams.sla.impact import Impact, ImpactCopy
-from streams.sla.instants import DAY, HOUR
+from streams.sla.instants import DAY, HOUR, Month
+from streams.sla.policy import Policies
 
 PLACE = Position("t", 0, 0)
 START = micros("2026-01-01T00:00:00Z")
@@ -187,3 +192,156 @@ def test_r23_a_maintenance_of_which_a_version_comes_during_an_eviction_is_kept(
 def window(name: str, start: int) -> Event:
     payload = MaintenanceScheduled("platform", (), ("api",), start, start + HOUR, start - 20 * DAY)
     return Event(name, "/m", "maintenance.scheduled", "weekly", payload.announced_at, payload, False, None, None, b"x")
+
+
+def restarted(ledger: Ledger, until: int, clock: int, idle_at: int) -> Ledger:
+    """A ledger that is restored from the facts, months and impact lists of another one."""
+    again = Ledger(policies(), TimeLimits(retain_months=6))
+    for account in ledger._accounts.values():
+        for stored in account.facts.values():
+            again.restore_fact(*stored)
+        for month, state in account.months.items():
+            again.restore_month(MonthRow(account.tenant, month, state))
+    for name in ledger._impacts.names():
+        again.store_impacts(ledger.impacts_of(name))
+    again.restore_retention(until, pending=False)
+    again.restored(clock, idle_at)
+    return again
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["a later one", "the first one"])
+def test_r26_an_eviction_that_a_backfill_holds_is_not_skipped_by_a_restart(first: bool) -> None:
+    ledger, due = full(), micros("2026-10-01T00:00:00Z")
+    until = 0 if first else ledger.timers.retention.until
+    assert until < micros("2026-04-01T00:00:00Z")
+    ledger = restarted(ledger, until, due + HOUR, due + 2 * HOUR)
+    while ledger.fire(due + 2 * HOUR) is not None:
+        pass
+    assert ledger.timers.retention.until == until, "the backfill holds it"
+    while ledger.fire(due + 3 * HOUR) is not None:
+        pass
+    assert ledger.timers.retention.until == micros("2026-04-01T00:00:00Z")
+    assert "2026-03" not in ledger._accounts["t0"].months
+    assert ledger.timers.retention.next_due(ledger.timers.clock) == micros("2026-11-01T00:00:00Z")
+
+
+def test_r26_an_eviction_that_a_backfill_holds_for_a_month_is_followed_by_the_next_one() -> None:
+    ledger, due = full(), micros("2026-10-01T00:00:00Z")
+    late = micros("2026-11-10T00:00:00Z")
+    for day in range(41):  # history comes all the time
+        ledger.timers.arrived(due + day * DAY, backfill=True)
+    ledger.timers._timers.backfill_idle_at = late
+    while ledger.fire(late + HOUR) is not None:
+        pass
+    assert ledger.timers.retention.until == micros("2026-05-01T00:00:00Z")
+
+
+def test_a_ledger_whose_months_are_all_kept_evicts_nothing_at_a_restart() -> None:
+    ledger = full()
+    ledger = restarted(ledger, micros("2026-04-01T00:00:00Z"), LATER, 0)
+    while (posted := ledger.fire(LATER)) is not None:
+        assert posted.evicted is None
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The terms of a tenant raise."""
+    find = Account._find_terms
+
+    def raising(self: Account, month: Month) -> MonthTerms | None:
+        if self.tenant == name:
+            raise ValueError("odd")
+        return find(self, month)
+
+    monkeypatch.setattr(Account, "_find_terms", raising)
+
+
+def test_r27_a_tenant_in_quarantine_whose_terms_raise_does_not_stop_an_eviction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = full()
+    account = ledger._accounts["t1"]
+    account.remove_month(Month("2026-03"))  # it was never stated
+    ledger.quarantine("t1")
+    broken(monkeypatch, "t1")
+    account._invalidate_terms(None)
+    while ledger.fire(LATER) is not None:
+        pass
+    assert "2026-03" not in ledger._accounts["t0"].months
+    assert "2026-03" in account.months, "it is stated after its release"
+
+
+def test_r27_the_release_of_a_tenant_whose_terms_raise_costs_nobody_else_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = full()
+    ledger.quarantine("t1")
+    broken(monkeypatch, "t1")
+    ledger._accounts["t1"]._invalidate_terms(None)
+    assert ledger.release("t1") is not None
+    first = ledger.first_due(LATER)
+    assert first is not None
+    assert first[1] == "t1", "it crashes again, alone"
+    with pytest.raises(ValueError, match="odd"):
+        ledger.fire(LATER)
+    ledger.quarantine("t1")
+    while ledger.fire(LATER) is not None:
+        pass
+    assert "2026-03" not in ledger._accounts["t0"].months
+    monkeypatch.undo()
+    assert ledger.release("t1") is not None
+
+
+def test_r27_a_start_with_a_tenant_whose_terms_raise_sets_that_tenant_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = full()
+    broken(monkeypatch, "t1")
+    ledger = restarted(ledger, ledger.timers.retention.until, LATER - DAY, 0)
+    first = ledger.first_due(LATER)
+    while first is not None and first[1] != "t1":
+        assert ledger.fire(LATER) is not None
+        first = ledger.first_due(LATER)
+    assert first is not None, "it crashes alone"
+
+
+def test_r27_an_account_that_cannot_be_evicted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, evict = full(), Account.remove_month
+
+    def raising(self: Account, month: Month) -> None:
+        if self.tenant == "t1":
+            raise ValueError("odd")
+        evict(self, month)
+
+    monkeypatch.setattr(Account, "remove_month", raising)
+    with pytest.raises(EvictionFailed) as failed:
+        ledger.fire(LATER)
+    assert failed.value.tenant == "t1"
+
+
+def test_r27_an_eviction_in_quarantine_is_tried_again() -> None:
+    """Of an earlier release, whose eviction crashed: no input would release it."""
+    ledger = full()
+    ledger.quarantine(EVICTION)
+    while (posted := ledger.fire(LATER)) is not None:
+        assert posted.evicted is None, "next month"
+    while ledger.fire(micros("2026-11-02T00:00:00Z")) is not None:
+        pass
+    assert ledger.timers.retention.until == micros("2026-05-01T00:00:00Z")
+
+
+def test_r26_a_claim_is_judged_by_the_terms_of_the_final_statement() -> None:
+    """Whatever was known when it arrived: the contract that allows it may come later (R2)."""
+    short, long = (with_credit(shipped(), claim_within=days * DAY) for days in (1, 60))
+    using = Policies.of([replace(short, name="short"), replace(long, name="scalr-emergency")], "scalr-emergency")
+    old = [
+        contract("2026-01-01T00:00:00Z", plan="short"),
+        contract("2026-02-20T00:00:00Z", plan="scalr-emergency"),
+        opened("2026-02-10T00:00:00Z"),
+        resolved("2026-02-13T00:00:00Z"),
+        claimed("2026-03-20T00:00:00Z", "2026-02"),
+    ]
+    told = []
+    for order in ([0, 1, 2, 3, 4], [0, 4, 1, 2, 3], [4, 3, 2, 0, 1]):
+        lines = [{"id": f"e{number}", **old[number]} for number in order]
+        outputs = run(*lines, backfill=True, until="2026-06-10T00:00:00Z", using=using)
+        told.append([each["data"] for each in outputs if each["type"] == "credit.issued"])
+        assert not [each for each in outputs if each["type"] == "sla.rejected"], order
+    assert [[each["amount"]["amount_minor"] for each in issued] for issued in told] == [[90_000]] * 3

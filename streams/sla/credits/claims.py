@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from streams.sla.credits.account import Account
@@ -20,11 +21,17 @@ class RejectedClaim(NamedTuple):
 
 
 def reject_claim(account: Account, event: Event) -> Rejection | None:
-    """A claim after `claimable_until` is too late; one made before the month is over is stored."""
+    """A claim after `claimable_until` is too late. One that arrives before the final statement is stored and judged by
+    that: a contract fact that is yet to come may give the month another plan, with other terms of claims (R2)."""
+    assert isinstance(event.payload, CreditClaimed)
+    return late_claim(account, event) if account.state_of(Month(event.payload.month)).settled is not None else None
+
+
+def late_claim(account: Account, event: Event) -> Rejection | None:
+    """Why a claim is too late, by the final statement of its month or else by the terms known so far."""
     assert isinstance(event.payload, CreditClaimed)
     month = Month(event.payload.month)
-    state = account.state_of(month)
-    terms = account.terms(month)
+    state, terms = account.state_of(month), account.terms(month)
     if state.settled is not None:
         until = state.claimable_until
     elif terms is not None:
@@ -49,4 +56,19 @@ def reject_stored_claims(account: Account, month: Month) -> list[RejectedClaim]:
             del account.facts[identity]
             named = rejection._replace(message=f"claim {stored.event.id}: {rejection.message}")
             found.append(RejectedClaim(account.tenant, identity[0], stored.position, stored.arrival, named))
+    return found
+
+
+def reject_unstated_claims(account: Account, identities: Iterable[tuple[str, str]]) -> list[RejectedClaim]:
+    """Take out claims of months that are not kept any more and never had a statement: nothing else tells those who
+    claimed."""
+    found = []
+    for identity in sorted(identities):
+        stored = account.facts.pop(identity)
+        assert isinstance(stored.event.payload, CreditClaimed)
+        month = Month(stored.event.payload.month)
+        account.claims.pop(month, None)
+        message = f"claim {stored.event.id}: {month} had no statement, and is not kept any more (SLA_RETAIN_MONTHS)"
+        rejection = Rejection("too_late", message, stored.event.id)
+        found.append(RejectedClaim(account.tenant, identity[0], stored.position, stored.arrival, rejection))
     return found

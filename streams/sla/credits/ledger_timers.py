@@ -3,7 +3,8 @@ name an erased tenant (R26, R29)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.account import Account
@@ -16,7 +17,7 @@ from streams.sla.credits.rechecks import Rechecks
 from streams.sla.credits.retention import Eviction, Retention
 from streams.sla.credits.work_steps import Steps, WorkInProgress
 from streams.sla.erasure import Erasures
-from streams.sla.instants import LATEST, Month
+from streams.sla.instants import LATEST, Month, month_bounds, month_of
 from streams.sla.timers import Timers
 
 EVICTION = ""
@@ -52,9 +53,11 @@ class LedgerTimers:
             *(self.retention, accounts, impacts, maintenance),
             quarantined=self._timers.all_quarantined,
             keep_unstated=self.month_close.keep_unstated,
+            reject_unstated=self.month_close.reject_unstated,
         )
         self.rechecks = Rechecks(*(accounts, self.month_close), account_of=self._active_account, schedule=self.schedule)
         self.rewrites = ImpactRewrites(impacts)
+        self._eviction_due: int | None = None
 
     # -- what inputs change --------------------------------------------------------------------------------------------
 
@@ -105,9 +108,12 @@ class LedgerTimers:
         self.clock = max(self.clock, clock)
         self._timers.expect_backfill_until(backfill_idle_at)
         for account in self._accounts.values():
-            account.schedule.evaluate_open_months(self.clock)
-            self.schedule(account)
-        self._schedule_eviction()
+            with self._set_aside(account):
+                account.schedule.evaluate_open_months(self.clock)
+                self.schedule(account)
+        limit = self.retention.limit(self.clock)
+        old = [account.known_at for account in self._accounts.values() if account.begin < limit]
+        self._schedule_eviction(min(old, default=None))
 
     @property
     def backfill_idle_at(self) -> int:
@@ -217,12 +223,12 @@ class LedgerTimers:
         yield from self.month_close.settle(account, month, due)
         self.schedule(account)
 
-    def _schedule_eviction(self) -> None:
-        """The limit of retention moves once a month, when no backfill is being loaded."""
+    def _schedule_eviction(self, known_at: int | None = None) -> None:
+        """The limit of retention moves once a month, when no backfill is being loaded. `known_at` is that of
+        `Retention.next_due`, after a restart."""
         if self.clock:
-            due = self.retention.next_due(self.clock)
-            # After the last month there is none that begins.
-            self._timers.set(EVICTION, None, due if due >= self.clock else None)
+            self._eviction_due = self.retention.next_due(self.clock, known_at)
+            self._timers.set(EVICTION, None, self._eviction_due)
 
     # -- quarantine ----------------------------------------------------------------------------------------------------
 
@@ -231,8 +237,13 @@ class LedgerTimers:
         return None if account is None or self._timers.quarantined(account.tenant) else account
 
     def quarantine(self, tenant: str) -> None:
-        """Stop the tenant's timers, which crashed, until its next input; its state is kept (R27)."""
-        self._timers.quarantine(tenant)
+        """Stop the tenant's timers, which crashed, until its next input; its state is kept (R27). An eviction that
+        crashed is no tenant's, so no input would release it: the next start tries it again, or the next month."""
+        if tenant == EVICTION:
+            failed_at = max(self.clock, self._eviction_due or 0)
+            self._timers.set(EVICTION, None, month_bounds(month_of(failed_at, "UTC"), "UTC")[1])
+        else:
+            self._timers.quarantine(tenant)
 
     def release(self, tenant: str) -> bool:
         """End a tenant's quarantine, and recheck its months, which were left out meanwhile. False when it was not
@@ -243,7 +254,17 @@ class LedgerTimers:
         self._eviction.begin_again()
         account = self._accounts.get(tenant)
         if account is not None:
-            self.recheck([tenant], account.begin, LATEST, self.clock)
-            self.month_close.recheck_retained(account, self.clock)
-            self.schedule(account)
+            with self._set_aside(account):
+                self.recheck([tenant], account.begin, LATEST, self.clock)
+                self.month_close.recheck_retained(account, self.clock)
+                self.schedule(account)
         return True
+
+    @contextmanager
+    def _set_aside(self, account: Account) -> Iterator[None]:
+        """An account that can't be scheduled is due at once: what raises then costs its tenant, and neither the start
+        nor the input that may mend it (R27)."""
+        try:
+            yield
+        except Exception:
+            self._timers.set(account.tenant, self.clock)

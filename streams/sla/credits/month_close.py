@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from streams.sla.credits.account import Account, MonthTerms, StatementState
-from streams.sla.credits.claims import RejectedClaim, reject_stored_claims
+from streams.sla.credits.claims import RejectedClaim, reject_stored_claims, reject_unstated_claims
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.maintenance import Maintenance
 from streams.sla.credits.statement import MonthResult, month_steps
@@ -30,6 +30,14 @@ class MonthRow(NamedTuple):
 
 def _basis(result: MonthResult, flags: tuple[str, ...]) -> str:
     return f"{result.basis}/{','.join(flags)}"
+
+
+def _has_terms(account: Account, month: Month) -> bool:
+    """Whether a month may have a statement, also where its terms raise, as they may for a tenant in quarantine."""
+    try:
+        return account.terms(month) is not None
+    except Exception:
+        return account.contracts.last_span(*month_bounds(month, account.contracts.zone)) is not None
 
 
 def _differs(state: StatementState, result: MonthResult, flags: tuple[str, ...]) -> bool:
@@ -157,8 +165,12 @@ class MonthClose:
             return
         for month in account.months_between(account.begin - 1, until):
             ended = month_bounds(month, account.contracts.zone)[1] <= until
-            if ended and month not in account.months and account.terms(month) is not None:
+            if ended and month not in account.months and _has_terms(account, month):
                 self._record(account, month, StatementState())
+
+    def reject_unstated(self, account: Account, identities: list[tuple[str, str]]) -> None:
+        """Take out claims of months that are evicted without ever having had a statement."""
+        self._rejected += reject_unstated_claims(account, identities)
 
     def recheck_retained(self, account: Account, arrival: int) -> None:
         """Recheck settled months that would be evicted but for the tenant's quarantine, which ends: no other recheck
@@ -235,7 +247,7 @@ class MonthClose:
         if automatic or (claim is not None and claim.time <= until):
             cause = "automatic" if automatic else "claimed"
             self._issue(account, month, terms, result.credit, cause, instant)
-        elif claim is not None:
+        if claim is not None and claim.time > until:
             self._rejected += reject_stored_claims(account, month)
 
     def _adjust(self, account: Account, month: Month, instant: int) -> Steps[None]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from streams.sla import events as ev
 from streams.sla.arrival import TimeLimits, check_time
 from streams.sla.credits.account import Account
-from streams.sla.credits.claims import reject_claim
+from streams.sla.credits.claims import late_claim
 from streams.sla.credits.erase_tenant import erase
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.intervals import Interval, intersect, union
@@ -72,7 +72,7 @@ class Recomputation:
         account = self._accounts.get(event.subject)
         if account is None:
             account = self._accounts[event.subject] = Account(event.subject, self._policies, self._time_limits.lateness)
-        if isinstance(event.payload, ev.CreditClaimed) and reject_claim(account, event) is not None:
+        if isinstance(event.payload, ev.CreditClaimed) and late_claim(account, event) is not None:
             return False
         if account.digest(event) is not None:
             return False

@@ -9,6 +9,7 @@ release, for its months are closed and rechecked then (R27).
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from contextlib import suppress
 from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,13 +48,28 @@ class Retention:
         zones east of UTC, and in those west of it nearly a month."""
         return months_before(self.until, 1) if self.until else 0
 
-    def next_due(self, clock: int) -> int:
-        """When to evict next: at once when one is pending, else when the next month begins (UTC)."""
-        return clock if self.pending else month_bounds(month_of(max(clock, 0), "UTC"), "UTC")[1]
+    def next_due(self, clock: int, known_at: int | None = None) -> int | None:
+        """When to evict next: at once when one is pending; since the month began (UTC) when one was missed; else when
+        the next month begins. A restart misses one that a backfill holds, and so does a backfill of more than a month.
+        `known_at` is when the first contract fact arrived of the accounts with months before the limit, if that is
+        asked for: the first eviction is due when the month after it begins. After the last month there is none."""
+        begin, end = month_bounds(month_of(max(clock, 0), "UTC"), "UTC")
+        missed = self.limit(clock) > self.until if self.until else known_at is not None and known_at < begin
+        if self.pending or missed:
+            return clock if self.pending else begin
+        return end if end >= clock else None
 
     def limit(self, instant: int) -> int:
         """Where the oldest month that is retained at an instant begins (UTC)."""
         return months_before(instant, self.months)
+
+
+class EvictionFailed(Exception):  # noqa: N818
+    """What a tenant has can't be evicted: it is set aside, and the others' goes on (R27)."""
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(tenant)
+        self.tenant = tenant
 
 
 class EvictedRows(NamedTuple):
@@ -76,11 +92,13 @@ class Eviction:
         *,
         quarantined: Set[str],
         keep_unstated: Callable[[Account, int], None],
+        reject_unstated: Callable[[Account, list[tuple[str, str]]], None],
     ) -> None:
         """`quarantined` are the tenants in quarantine at any time. `keep_unstated` is called for their accounts before
-        the limit moves on to an instant."""
+        the limit moves on to an instant, `reject_unstated` with the claims of an account that no statement answered."""
         self._quarantined = quarantined
         self._keep_unstated = keep_unstated
+        self._reject_unstated = reject_unstated
         self._retention = retention
         self._accounts = accounts
         self._impacts = impacts
@@ -116,7 +134,9 @@ class Eviction:
         if not self._begun:
             until = max(retention.until, retention.limit(due))
             for tenant in sorted(self._quarantined & self._accounts.keys()):
-                self._keep_unstated(self._accounts[tenant], until)
+                # What raises is perhaps why it is in quarantine.
+                with suppress(Exception):
+                    self._keep_unstated(self._accounts[tenant], until)
             retention.until = until
             self._tenants = sorted(self._accounts, reverse=True)
             self._incidents = self._impacts.names()
@@ -125,7 +145,10 @@ class Eviction:
         for _ in range(min(STEP, len(self._tenants))):
             account = self._accounts.get(self._tenants.pop())
             if account is not None and account.tenant not in self._quarantined:
-                self._evict_account(account, evicted)
+                try:
+                    self._evict_account(account, evicted)
+                except Exception as error:
+                    raise EvictionFailed(account.tenant) from error
         if not self._tenants:
             self._evict_impacts(evicted)
             for _ in range(min(STEP, len(self._plans))):
@@ -160,6 +183,7 @@ class Eviction:
 
     def _evict_account(self, account: Account, evicted: EvictedRows) -> None:
         until = self._retention.until
+        self._reject_unstated(account, unstated_claims(account, until))
         months = ended_months(account, until)
         for month in months:
             account.remove_month(month)
@@ -180,6 +204,18 @@ def ended_months(account: Account, until: int) -> list[Month]:
         month
         for month, state in account.months.items()
         if state.adjust_at is None and month_bounds(month, zone)[1] <= until
+    ]
+
+
+def unstated_claims(account: Account, until: int) -> list[tuple[str, str]]:
+    """The identities (source, id) of claims of months that end by an instant and have never had a statement."""
+    zone = account.contracts.zone if len(account.contracts) else None
+    return [
+        identity
+        for identity, stored in account.facts.items()
+        if isinstance(stored.event.payload, CreditClaimed)
+        and (month := Month(stored.event.payload.month)) not in account.months
+        and _has_ended(month, zone, until)
     ]
 
 

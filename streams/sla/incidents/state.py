@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from streams.sla.arrival import TimeLimits
 from streams.sla.contracts import ContractCopies
 from streams.sla.erasure import Erasures
-from streams.sla.incidents.contract_retention import ContractRetention
+from streams.sla.incidents.contract_retention import EVICTION, ContractRetention
 from streams.sla.incidents.fold import Fact, FoldContext
 from streams.sla.incidents.incident_queue import IncidentQueue
 from streams.sla.incidents.lru_cache import IncidentCache, StepReader
@@ -120,7 +120,11 @@ class IncidentState:
 
     def quarantine(self, incident_id: str) -> None:
         """An incident whose decisions crash has no timer and no re-evaluation until its next input (R27). It is still
-        rewritten where it names an erased tenant, unless that is what crashed."""
+        rewritten where it names an erased tenant, unless that is what crashed. An eviction of contract terms that
+        crashed is no incident's, so no input would release it: the next start tries it again."""
+        if incident_id == EVICTION:
+            self.schedule.timers.set(EVICTION, None)
+            return
         self.queue.discard(incident_id)
         if self.schedule.timers.quarantined(incident_id):
             self.rewrites.discard(incident_id)
