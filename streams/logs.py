@@ -9,6 +9,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import Processor
 
+from streams.log_output import LogOutput
+
 _PROCESSORS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -66,7 +68,7 @@ def configure_logs(*, json: bool | None = None, level: str = "INFO", stream: Tex
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(out)
+    handler = LogOutput(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_PROCESSORS,

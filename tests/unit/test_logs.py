@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
 from streams.log_damper import CrashLog
+from streams.log_output import LogOutput
 from streams.logs import configure_logs
 
 
@@ -73,3 +76,37 @@ def test_a_failure_that_lasts_is_logged_again_after_ten_minutes_with_a_count(str
         ("crashed", "reader", 0),
     ]
     assert '"exc_type": "KeyError", "exc_value": "0.0"' in json.dumps(lines(stream)[0])
+
+
+def test_a_pipe_that_nobody_reads_holds_nothing_up(stream: io.StringIO) -> None:
+    """The process would stand still with the collector of its logs."""
+    formatter = logging.getLogger().handlers[0].formatter
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0) as reader, open(writing, "w", encoding="utf-8") as pipe:
+        output = LogOutput(pipe, wait_ms=1)
+        output.setFormatter(formatter)
+        logging.getLogger().handlers[:] = [output]
+        log = structlog.get_logger("streams.example")
+        for number in range(40):
+            log.info("applied", number=number, text="é" * 5_000)
+        read = reader.read(1 << 20)
+        log.info("read_again")
+        read += reader.read(1 << 20)
+    found = []
+    for line in read.decode(errors="replace").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            found.append({"event": "cut"})
+    events = [each["event"] for each in found]
+    whole = events.count("applied")
+    assert 0 < whole < 40
+    assert events == [*["applied"] * whole, *["cut"] * events.count("cut"), "log_entries_dropped", "read_again"]
+    assert events.count("cut") <= 1
+    assert found[-2]["count"] == 40 - whole
+
+
+def test_a_log_in_a_file_is_written_as_it_is(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w", encoding="utf-8") as file:
+        LogOutput(file).emit(logging.LogRecord("aiokafka", logging.INFO, "", 0, "written", None, None))
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "written\n"
