@@ -31,6 +31,9 @@ from streams.time_source import SystemTimeSource, TimeSource
 from streams.tracing.exporting import start_traces
 
 _KEEP_ALIVE_S = 75.0
+#: What follows at a stop once open requests had their time: replies on their way, records in flight, connections to
+#: Kafka. Each has a bound of its own; this is that of all of them.
+_STOP_S = 3.5
 #: The event loop waits this long at most for a thread that translates a large body, each time it has something to do.
 #: With Python's 5 ms a small request would wait 30 ms meanwhile.
 _SWITCH_S = 0.0005
@@ -78,7 +81,7 @@ async def serve(
         limits=kafka.time_limits(),
     )
     reload = ConfigReload("mapping", loader, intake.use, intake.keep_mapping)
-    stop, asked = stop_on_signals(), ask_on_hangup()
+    stop, asked = stop_on_signals(settings.stop_within / SECOND + _STOP_S), ask_on_hangup()
     server = HttpServer(
         intake.app(),
         settings.host,

@@ -403,6 +403,33 @@ def test_at_sigterm_requests_under_way_get_their_answers(world: World, monkeypat
     run(scenario)
 
 
+def test_a_stop_as_a_whole_takes_a_little_longer_than_open_requests_have(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bounds of its steps add up to half a minute where Kafka and Slack do not answer."""
+    monkeypatch.setattr(service, "kafka_producer", lambda *_: world.make)
+    given: list[float | None] = []
+
+    def stopped(within_s: float | None = None) -> asyncio.Event:
+        given.append(within_s)
+        stop = asyncio.Event()
+        stop.set()
+        return stop
+
+    monkeypatch.setattr(service, "stop_on_signals", stopped)
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+
+    async def scenario() -> None:
+        for stop_within in (6 * SECOND, 20 * SECOND):
+            settings = IntakeSettings(port=0, mapping=ROOT / "examples" / "intake.yaml")
+            settings = settings.model_copy(update={"stop_within": stop_within})
+            assert await service.serve(Settings(), settings) == 0
+        assert given == [9.5, 23.5]
+
+    run(scenario)
+
+
 def test_the_process_ends_to_be_restarted_when_one_of_its_tasks_ends(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
