@@ -13,6 +13,7 @@ from streams.runtime.errors import (
     OffsetsDiffer,
     StateLost,
     StateUnreadable,
+    TaskInterrupted,
     TopicRecreated,
     WorkerRefused,
 )
@@ -86,6 +87,8 @@ async def recover(
             processor.restore(key, value)
         except SlaError as error:
             raise WorkerRefused(str(error), agent=agent, partition=partition) from error
+        except MemoryError as error:  # the row is right, and is read again
+            raise TaskInterrupted("this process is out of memory", agent=agent, partition=partition) from error
         except Exception as error:
             raise StateUnreadable(f"row {key!r}: {error!r}", agent=agent, partition=partition) from error
         if count % _ROWS_PER_YIELD == 0:

@@ -8,7 +8,7 @@ from math import inf
 from typing import cast
 
 from streams.errors import SlaError
-from streams.runtime.errors import RecordFailed, TaskError, TimersFailed, WorkerRefused
+from streams.runtime.errors import RecordFailed, TaskError, TaskInterrupted, TimersFailed, WorkerRefused
 from streams.runtime.processor import (
     Effects,
     FinishesTransactions,
@@ -293,8 +293,12 @@ class TransactionBuilder:
             due = self.processor.next_due()
         except SubjectFailed as failed:
             cause = failed.__cause__ or failed
+            if isinstance(cause, MemoryError):
+                raise self._out_of_memory() from cause
             message = f"{failed}: {type(cause).__name__}: {cause}"
             raise self._timers_failed(before, message, failed.subject) from cause
+        except MemoryError as error:
+            raise self._out_of_memory() from error
         except Exception as error:
             raise self._timers_failed(before, f"{type(error).__name__}: {error}") from error
         if not fired and due is not None and due < before:
@@ -311,6 +315,8 @@ class TransactionBuilder:
             self.processor.apply(record, effects)
 
     def _record_failed(self, record: Record, error: Exception) -> TaskError:
+        if isinstance(error, MemoryError):
+            return self._out_of_memory()
         if isinstance(error, SlaError):
             # The record is valid, but this deployment must not continue (R18).
             return WorkerRefused(str(error), agent=self._agent, partition=self._partition)
@@ -321,6 +327,10 @@ class TransactionBuilder:
     def _write_failed(self, failed: WriteFailed) -> TaskError:
         cause = failed.__cause__
         return self._record_failed(failed.record, cause if isinstance(cause, Exception) else failed)
+
+    def _out_of_memory(self) -> TaskError:
+        """Nothing is wrong with what is decided: it must not be rejected or quarantined for what the machine lacks."""
+        return TaskInterrupted("this process is out of memory", agent=self._agent, partition=self._partition)
 
     def _timers_failed(self, before: int, message: str, subject: str | None = None) -> TimersFailed:
         return TimersFailed(message, agent=self._agent, partition=self._partition, before=before, subject=subject)

@@ -41,6 +41,45 @@ def test_r18_a_record_that_forbids_to_go_on_stops_the_worker() -> None:
     run(scenario)
 
 
+def test_what_fails_for_want_of_memory_is_tried_again_and_costs_no_input() -> None:
+    """Neither the record nor the row nor the timer is at fault: none is rejected, halts its task or is quarantined."""
+    left = {"apply": 5, "restore": 2, "fire": 5}
+
+    def scarce(what: str) -> None:
+        left[what] -= 1
+        if left[what] >= 0:
+            raise MemoryError
+
+    class Scarce(Diary):
+        def apply(self, record: Record, effects: Effects) -> None:
+            scarce("apply")
+            super().apply(record, effects)
+
+        def restore(self, key: bytes, value: bytes) -> None:
+            scarce("restore")
+            super().restore(key, value)
+
+        def fire(self, before: int, limit: int, effects: Effects) -> int:
+            try:
+                scarce("fire")
+            except MemoryError as error:
+                raise SubjectFailed("1000000") from error
+            return super().fire(before, limit, effects)
+
+    async def scenario() -> None:
+        bench = Bench(make=Scarce)
+        bench.log.append("in", 1, "timer:1000")
+        task = bench.start()
+        for number in range(16):
+            await bench.tick(10_000 * number)
+        assert bench.log.values() == ["1 timer:1000 @1", "due 1000"]
+        assert task.reported == (TaskState.RUNNING, "")
+        assert max(left.values()) < 0
+        await task.stop()
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_an_unknown_outcome_discards_state_and_nothing_is_lost_or_doubled(when: str) -> None:
     async def scenario() -> None:
