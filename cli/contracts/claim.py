@@ -8,6 +8,7 @@ import typer
 
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.progress import shown
 from cli.support.references import policies_here
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 from cli.support.warnings import Warnings, as_commands
@@ -58,7 +59,7 @@ def claim(
         "data": {"tenant_id": tenant, "month": month, "who": {"kind": kind, **({"id": name} if name else {})}},
     }
     checked_record(event)
-    log = log_of(settings)
+    log = log_of(settings, shown("contract facts read"))
     match earlier_claim(log, tenant, month):
         case Unchanged(reason):
             unchanged = f"{month} was claimed at {reason.values['at']}; nothing was published"

@@ -9,6 +9,7 @@ import typer
 from cli.support.author import WhoOption, author
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.progress import shown
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 
 
@@ -47,7 +48,7 @@ def erase(
         "data": {"tenant_id": tenant, "who": json_of(acting), "reason": reason},
     }
     checked_record(event)
-    log = log_of(settings)
+    log = log_of(settings, shown("contract facts read"))
     if tenant in log.erased:
         print_unchanged(f"{safe(tenant)} was erased before; nothing was published", as_json=as_json)
         return

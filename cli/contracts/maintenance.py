@@ -11,6 +11,7 @@ from cli.support.author import WhoOption, named_by
 from cli.support.console import print_rows
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.progress import shown
 from cli.support.references import policies_here, reference_warnings, references
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 from cli.support.warnings import Warnings, as_commands
@@ -55,7 +56,7 @@ def schedule(
     if bool(tenant) == platform:
         wrong_use("whom does it concern? Give --tenant (again for each), or --platform for everybody")
     settings = settings_of(brokers, prefix)
-    log = log_of(settings)
+    log = log_of(settings, shown("contract facts read"))
     standing = log.maintenance.get(maintenance)
     now = SystemTimeSource().now()
     announced = announced_at or format_rfc3339(now)
@@ -117,7 +118,7 @@ def cancel(
     from streams.time_source import SystemTimeSource
 
     settings = settings_of(brokers, prefix)
-    standing = log_of(settings).maintenance.get(maintenance)
+    standing = log_of(settings, shown("contract facts read")).maintenance.get(maintenance)
     if standing is None:
         wrong_use(f"there is no maintenance {maintenance!r}; `sla maintenance list` shows all")
     event = {
@@ -146,7 +147,10 @@ def list_(
     """List all windows by their start; those that are cancelled come last."""
     from connect.kafka_io.contract_topic import log_of
 
-    windows = [_window(event) for event in log_of(settings_of(brokers, prefix)).maintenance.values()]
+    windows = [
+        _window(event)
+        for event in log_of(settings_of(brokers, prefix), shown("contract facts read")).maintenance.values()
+    ]
     windows.sort(key=lambda window: (window["cancelled"], str(window.get("start")), str(window["maintenance_id"])))
     if as_json:
         for window in windows:

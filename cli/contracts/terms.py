@@ -11,6 +11,7 @@ from cli.contracts.erase import erase
 from cli.support.author import WhoOption, named_by
 from cli.support.exits import FOUND, WRONG_USE, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.progress import shown
 from cli.support.waiting import Wait, publish_facts
 from streams.lines import STDIN, check_readable, read_lines
 
@@ -65,7 +66,7 @@ def import_(
             typer.echo(f"{file}:{each.line}: {each.problem}", err=True)
         typer.echo(f"{counted(len(bad), 'bad line')}; nothing was published", err=True)
         raise typer.Exit(WRONG_USE)
-    found = difference(rows, log_of(settings), source, SystemTimeSource().now())
+    found = difference(rows, log_of(settings, shown("contract facts read")), source, SystemTimeSource().now())
     try:
         plans = set(settings.load_policies().by_name) if found.changes else set()
     except PolicyError as error:
@@ -104,7 +105,7 @@ def list_(
 
     settings = settings_of(brokers, prefix)
     instant = _instant(at)
-    log = log_of(settings)
+    log = log_of(settings, shown("contract facts read"))
     found = [(tenant, history.at(instant)) for tenant, history in sorted(log.contracts.items())]
     print_terms([(tenant, terms) for tenant, terms in found if terms is not None], as_json=as_json)
     without = [tenant for tenant, terms in found if terms is None]
@@ -125,7 +126,7 @@ def show(
     from connect.kafka_io.contract_topic import log_of
     from streams.sla.instants import format_rfc3339
 
-    log = log_of(settings_of(brokers, prefix))
+    log = log_of(settings_of(brokers, prefix), shown("contract facts read"))
     history = log.contracts.get(tenant)
     if history is None:
         wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")

@@ -11,6 +11,7 @@ import typer
 from cli.support.console import print_rows
 from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.progress import shown
 from cli.support.references import contracts_here, policies_for, reference_warnings, references
 from cli.support.waiting import AsJson, Wait, print_unchanged, report_results, results_reader
 from cli.support.warnings import CommandWarning, Warnings
@@ -36,7 +37,7 @@ def list_(
 
         if code is not None and code not in REJECT_CODES:
             wrong_use(f"--code: {code!r} is not a code; allowed: {', '.join(REJECT_CODES)}")
-        found = [entry for entry in _entries(brokers, prefix) if code in {None, entry.rejected.code}]
+        found = [entry for entry in _entries(brokers, prefix, values=False) if code in {None, entry.rejected.code}]
     listed = found if limit is None else found[-limit:]
     if as_json:
         from cli.events.rejected_view import as_object
@@ -183,10 +184,10 @@ def _one_event(file: str) -> str:
     return "\n".join(read_lines(file))
 
 
-def _entries(brokers: str | None, prefix: str | None) -> list[RejectedRecord]:
+def _entries(brokers: str | None, prefix: str | None, *, values: bool = True) -> list[RejectedRecord]:
     from connect.kafka_io.rejected_records import rejected_in
 
-    return rejected_in(settings_of(brokers, prefix))
+    return rejected_in(settings_of(brokers, prefix), shown("rejected records read"), values=values)
 
 
 def _print(entries: Sequence[RejectedRecord]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from cli.support.progress import progress
 from connect.actions.outcome import State
 from connect.actions.present import TopicPresent
 from connect.client.states import IncidentStates, Keep
+from connect.kafka_io.reader import SILENCE_LIMIT_S, sent_nothing
 from streams.settings import Settings
 
 _LOOK_S = 0.2
@@ -27,12 +29,17 @@ def open_states(settings: Settings, keep: Keep | None = None) -> Iterator[Incide
         schema_registry=settings.schema_registry(),
     ) as states:
         with progress("incidents read") as done:
+            read, since = 0, time.monotonic()
             while True:
                 try:
                     states.wait_until_caught_up(_LOOK_S)
                     break
                 except TimeoutError:
                     done(len(states))
+                if states.records_read != read:
+                    read, since = states.records_read, time.monotonic()
+                elif time.monotonic() - since > SILENCE_LIMIT_S:
+                    raise sent_nothing(settings.bootstrap())
         yield states
 
 

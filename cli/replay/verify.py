@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
@@ -81,7 +81,7 @@ def verify(
         readable_again(history.names) as files,
         unknown_fields_refused(history.names),
     ):
-        found, credits, applied = _findings(submitted, chosen, settings, files, backfill=backfill)
+        found, credits, read, applied = _findings(submitted, chosen, settings, files, backfill=backfill)
     if names and not applied:
         wrong_use(
             f"{', '.join(names)}: no event to verify with; allowed: input events, as `sla tail --json` prints them. "
@@ -90,6 +90,12 @@ def verify(
     show = _print_json if as_json else _print_lines
     show(submitted, found, credits, events=from_topics or bool(names))
     if any(finding.difference is not None for finding in found) or any(one.difference is not None for one in credits):
+        if applied < read:
+            typer.echo(
+                f"note: of {read:,} lines of events {read - applied:,} could not be applied, `sla simulate` says why: "
+                "statements differ from a history that is not whole",
+                err=True,
+            )
         raise typer.Exit(FOUND)
 
 
@@ -156,8 +162,9 @@ def _of_credit(
 
 def _findings(
     submitted: SubmittedFile, policies: Policies, settings: Settings, names: list[str], *, backfill: bool
-) -> tuple[list[Finding], list[CreditFinding], int]:
-    """The finding of each statement, what each credit differs in, and how many events could be applied."""
+) -> tuple[list[Finding], list[CreditFinding], int, int]:
+    """The finding of each statement, what each credit differs in, how many lines of events there are, and how many
+    could be applied."""
     from streams.replay.verify import ReplayedMonths, check_as_accepted, check_with_events
     from streams.sla.credits.verify import check_alone, check_id
     from streams.sla.credits.verify_revision import Months
@@ -169,10 +176,18 @@ def _findings(
     alone = [check_alone(given, policies, months.of(given)) for given in statements]
     if not names:
         credits = [_of_credit(one, months.of(one), policies) for one in submitted.credits]
-        return [Finding(difference) for difference in alone], credits, 0
+        return [Finding(difference) for difference in alone], credits, 0, 0
+    read = 0
+
+    def lines_of(count: Callable[[], None]) -> Iterator[str]:
+        nonlocal read
+        for line in counted_lines(names, count):
+            read += bool(line.strip())
+            yield line
+
     with counting("events read") as one:
         log = ReplayedMonths(policies, limits, backfill=backfill)
-        against = check_with_events(statements, counted_lines(names, one), log)
+        against = check_with_events(statements, lines_of(one), log)
     alone = [difference or check_id(given) for difference, given in zip(alone, statements, strict=True)]
     # A difference from the events is more informative than a wrong sum; a wrong digest alone comes last.
     found = [Finding(against[index] or difference) for index, difference in enumerate(alone)]
@@ -187,7 +202,7 @@ def _findings(
     credits = [
         _of_credit(one, months.of(one), policies, log.expected_credits(months.of(one))) for one in submitted.credits
     ]
-    return found, credits, log.events
+    return found, credits, read, log.events
 
 
 def _title(given: SubmittedStatement) -> str:

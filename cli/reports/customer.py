@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from board.reports.customer import CustomerStatement, of_revisions, statement_lines
 from cli.support.console import safe
+from cli.support.progress import shown
 from connect.kafka_io.reader import read_topics
 from streams.i18n.catalogues import Language
 from streams.schema_registry.schema_source import reading_codec
@@ -20,7 +21,9 @@ def customer_statement(settings: Settings, policies: Policies, tenant: str, mont
     revisions: dict[int, SubmittedStatement] = {}
     credits: dict[str, tuple[int, int]] = {}
     topic = f"{settings.topic_prefix}.credits"
-    for record in read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()):
+    for record in read_topics(
+        settings.bootstrap(), [topic], settings.aiokafka_security(), watch=shown("statements read")
+    ):
         decoded = decode(record.value, len(record.value or b""))
         if isinstance(decoded, Rejection) or (decoded[1]["tenant_id"], decoded[1]["month"]) != (tenant, month):
             continue

@@ -11,6 +11,7 @@ import typer
 
 from cli.support.exits import one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
+from cli.support.progress import shown
 from cli.support.waiting import AsJson
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _parked(settings: Settings) -> list[tuple[int, Parked]]:
 
     found: dict[tuple[int, bytes], Parked] = {}
     topic = f"{settings.topic_prefix}.{TOPIC}"
-    for record in read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()):
+    for record in read_topics(settings.bootstrap(), [topic], settings.aiokafka_security(), watch=shown("rows read")):
         key = read_key(record.key)
         if key is None or key.kind != "parked" or record.key is None:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 _SHOWN_AFTER_S = 2.0
 _UPDATE_EVERY = 256
@@ -69,3 +69,8 @@ def counting(what: str, *, total: int | None = None, quiet: bool = False) -> Ite
                 update(done)
 
         yield one
+
+
+def shown(what: str) -> Callable[[int], AbstractContextManager[Callable[[], None]]]:
+    """`counting` for those who learn the total later (connect.kafka_io.reader.Watch)."""
+    return lambda total: counting(what, total=total)

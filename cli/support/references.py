@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli.support.console import safe
+from cli.support.progress import shown
 from cli.support.warnings import CommandWarning, as_commands
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def contracts_here(settings: Settings) -> Mapping[str, ContractHistory] | None:
     from connect.kafka_io.contract_topic import log_of
 
     try:
-        return log_of(settings).contracts
+        return log_of(settings, shown("contract facts read")).contracts
     except BrokerProblem as error:
         typer.echo(f"warning: tenants were not checked: {error}", err=True)
         return None

@@ -28,7 +28,8 @@ class InvalidEvent(ClientError):
     `four_eyes`, `cycle`, `unknown_type`), `field` the field that is wrong, such as `tier` or `who.id`, if it is one."""
 
     def __init__(self, refusal: Rejection, what: str = "") -> None:
-        super().__init__(f"{what}: {refusal.message}" if what else refusal.message)
+        text = f"{what}: {refusal.message}" if what else refusal.message
+        super().__init__(text.encode(errors="backslashreplace").decode())  # a lone surrogate could not be printed
         self.code = refusal.code
         self.event_id = refusal.event_id
         name, colon, _ = refusal.message.partition(":")

@@ -110,6 +110,8 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
         self._keep = keep
         self._limit = limit
         self._stored: dict[str, _Stored] = {}
+        self.records_read = 0
+        """How many records of the topic have been read."""
         self._failure: SlaError | None = None
         self._caught_up = False
         self._ended = threading.Event()
@@ -208,6 +210,7 @@ class IncidentStates(Mapping[str, ReceivedEvent]):
 
     def _take(self, polled: Mapping[Any, list[Any]]) -> None:
         for records in polled.values():
+            self.records_read += len(records)
             for record in records:
                 incident = incident_of(record.key)
                 if incident is None:

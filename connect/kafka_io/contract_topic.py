@@ -8,7 +8,7 @@ from connect.client.contracts import ContractPublisher
 from connect.client.errors import DeliveryFailed
 from connect.contract_import.current_terms import ContractLog, ContractRecord
 from connect.kafka_io.batches import SentRange
-from connect.kafka_io.reader import in_order, read_topics
+from connect.kafka_io.reader import Watch, in_order, read_topics, unwatched
 from streams.schema_registry.schema_source import reading_codec
 from streams.settings import Settings
 from streams.sla.events import Position
@@ -17,10 +17,10 @@ from streams.sla.events import Position
 SOURCE = "/sla/cli"
 
 
-def log_of(settings: Settings) -> ContractLog:
-    """The facts in the topic now. Raises BrokerProblem."""
+def log_of(settings: Settings, watch: Watch = unwatched) -> ContractLog:
+    """The facts in the topic now; `watch` shows how many are read. Raises BrokerProblem."""
     topic = f"{settings.topic_prefix}.contract-events"
-    records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
+    records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security(), watch=watch))
     records.sort(key=in_order)
     return ContractLog(
         (

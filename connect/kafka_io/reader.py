@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
@@ -18,7 +19,17 @@ _FETCH_WAIT_MS = 200
 #: Records returned at once; also how long Ctrl-C may have to wait.
 _MOST = 5_000
 _POLL_S = 0.5
-_SILENCE_LIMIT_S = 30
+#: Where more is to be read and nothing comes for so long, reading ends.
+SILENCE_LIMIT_S = 30
+
+
+#: Called with how many records there are at most; what it enters is called once for each that is read.
+Watch = Callable[[int], AbstractContextManager[Callable[[], None]]]
+
+
+def unwatched(_: int) -> AbstractContextManager[Callable[[], None]]:
+    """Shows nothing."""
+    return nullcontext(lambda: None)
 
 
 class TopicRecord(NamedTuple):
@@ -31,6 +42,14 @@ class TopicRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+
+
+def sent_nothing(bootstrap: Iterable[str]) -> BrokerProblem:
+    """The problem of a broker that stops sending."""
+    return BrokerProblem(
+        f"Kafka at {', '.join(bootstrap)} has sent nothing for {SILENCE_LIMIT_S} s, but there is more to read: is it "
+        "still running?"
+    )
 
 
 def in_order(record: TopicRecord) -> tuple[int, str, int, int]:
@@ -119,11 +138,8 @@ class TopicReader:
         while not self.at_end():
             found = self.poll()
             empty_polls = 0 if found else empty_polls + 1
-            if empty_polls >= _SILENCE_LIMIT_S / _POLL_S:
-                raise BrokerProblem(
-                    f"Kafka at {', '.join(self._bootstrap)} has sent nothing for {_SILENCE_LIMIT_S} s, but there is "
-                    "more to read: is it still running?"
-                )
+            if empty_polls >= SILENCE_LIMIT_S / _POLL_S:
+                raise sent_nothing(self._bootstrap)
             yield [each for each in found if each.offset < self._ends[TopicPartition(each.topic, each.partition)]]
 
     def poll(self, timeout_s: float = _POLL_S) -> list[TopicRecord]:
@@ -177,7 +193,7 @@ class TopicReader:
             return None
         self._consumer.assign([where])
         self._consumer.seek(where, offset)
-        fetched = await self._consumer.getmany(where, timeout_ms=int(_SILENCE_LIMIT_S * 1000), max_records=1)
+        fetched = await self._consumer.getmany(where, timeout_ms=int(SILENCE_LIMIT_S * 1000), max_records=1)
         for each in fetched.get(where, []):
             if each.offset == offset:
                 topic, partition, arrival = where.topic, where.partition, each.timestamp * 1000
@@ -210,16 +226,21 @@ def read_topics(
     security: Mapping[str, object] | None = None,
     *,
     until_end: bool = True,
+    watch: Watch = unwatched,
 ) -> Iterator[TopicRecord]:
     """Records of the topics from the beginning; with `until_end` up to what was there at the start, else for ever.
 
-    Records of one partition come in its order. `security` is what aiokafka takes. Raises BrokerProblem.
+    Records of one partition come in its order. `security` is what aiokafka takes, `watch` shows how many are read.
+    Raises BrokerProblem.
     """
     with TopicReader(bootstrap, topics, security) as reader:
         reader.from_beginning()
         if until_end:
-            for found in reader.there():
-                yield from found
+            with watch(reader.size) as one:
+                for found in reader.there():
+                    for record in found:
+                        one()
+                        yield record
         else:
             while True:
                 yield from reader.poll()

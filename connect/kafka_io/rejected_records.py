@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from connect.kafka_io.reader import TopicReader, TopicRecord, in_order, read_topics
+from connect.kafka_io.reader import TopicReader, TopicRecord, Watch, in_order, read_topics, unwatched
 from streams.runtime.dead_letter import RejectedHeaders, rejected_headers
 from streams.schema_registry.schema_source import reading_codec
 from streams.serde.codec import Decode, Fields
@@ -44,11 +44,23 @@ def numbered(records: Sequence[TopicRecord], decode: Decode) -> Iterator[Rejecte
             yield RejectedRecord(number, rejected, record, None if isinstance(found, Rejection) else found)
 
 
-def rejected_in(settings: Settings) -> list[RejectedRecord]:
-    """All rejected records there are now. Raises BrokerProblem."""
+def rejected_in(settings: Settings, watch: Watch = unwatched, *, values: bool = True) -> list[RejectedRecord]:
+    """All rejected records there are now; `watch` shows how many are read. Without `values` only what a list shows is
+    kept of each: after a wrong deployment there may be millions. Raises BrokerProblem."""
     topic = f"{settings.topic_prefix}.rejected"
-    records = list(read_topics(settings.bootstrap(), [topic], settings.aiokafka_security()))
-    return list(numbered(records, reading_codec(settings.schema_registry()).decode))
+    decode = reading_codec(settings.schema_registry()).decode
+    records = read_topics(settings.bootstrap(), [topic], settings.aiokafka_security(), watch=watch)
+    if values:
+        return list(numbered(list(records), decode))
+    listed = [_for_list(each) for record in records for each in numbered([record], decode)]
+    listed.sort(key=lambda each: in_order(each.record))
+    return [each._replace(number=number) for number, each in enumerate(listed, 1)]
+
+
+def _for_list(entry: RejectedRecord) -> RejectedRecord:
+    event_id: Fields = {"event_id": entry.event_id}
+    decoded = None if entry.decoded is None else (entry.decoded[0], event_id)
+    return entry._replace(record=entry.record._replace(value=None, headers=()), decoded=decoded)
 
 
 def rejected_at(settings: Settings, partition: int, offset: int) -> RejectedRecord | None:

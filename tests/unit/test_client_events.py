@@ -318,3 +318,9 @@ def test_what_only_the_product_writes_is_refused() -> None:
     with pytest.raises(InvalidEvent, match="is an output") as error:
         sent(lambda p: p.publish(event))
     assert error.value.code == "unknown_type"
+
+
+def test_a_refusal_can_be_printed_whatever_it_is_about() -> None:
+    with pytest.raises(InvalidEvent, match="lone surrogate") as caught:
+        sent(lambda desk: desk.responded("inc-\ud800", who=KIM))
+    assert str(caught.value).encode().startswith(b"incident.responded inc-\\ud800: subject: ")

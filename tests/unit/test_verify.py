@@ -224,6 +224,19 @@ def test_events_that_are_missing_name_their_incident(verify: Verify) -> None:
     assert "(incidents inc-2)" in result.stdout
 
 
+def test_a_history_that_is_not_whole_is_told_beside_the_difference(verify: Verify, tmp_path: Path) -> None:
+    """As one that was cut short: the statement may well be right."""
+    file = tmp_path / "cut.jsonl"
+    whole = "\n".join(texts(STORY))
+    file.write_text(whole, encoding="utf-8")
+    assert "could not be applied" not in verify.run([final()], None, "--events", str(file)).stderr
+    cut = [text[:-40] if line["subject"] == "inc-2" else text for line, text in zip(STORY, texts(STORY), strict=True)]
+    file.write_text("\n".join(cut), encoding="utf-8")
+    result = verify.run([final()], None, "--events", str(file))
+    assert result.exit_code == 1
+    assert f"note: of {len(STORY)} lines of events 3 could not be applied" in result.stderr
+
+
 def test_a_flag_says_why_a_statement_may_count_what_arrived_after_it(verify: Verify) -> None:
     """The flag itself is no difference: it does not follow from the events."""
     given = final()
