@@ -219,12 +219,15 @@ def _act(action: str, incident: str, form: Mapping[str, str | list[str] | None],
 
     from cli.incidents.outcome_view import as_object, exit_code, outcome_lines, warning_lines
     from cli.incidents.states import CommandPresent, open_states
+    from connect.actions.outcome import ActionUnavailable
     from connect.actions.service import CLI_SOURCE, ActionService
     from streams.time_source import SystemTimeSource
 
     who = author(options.who)
     settings = settings_of(options.brokers, options.prefix)
     read_back = sys.stdout.isatty() if options.wait is None else options.wait
+    action_id = options.action_id or str(uuid.uuid4())
+    again = f"the same command with --action-id {safe(action_id)} is the same attempt, and counts once"
     with open_states(settings) as states:
         present = CommandPresent(settings, states)
         service = ActionService(settings, present, source=CLI_SOURCE, read_back_s=TIMEOUT_S)
@@ -234,12 +237,17 @@ def _act(action: str, incident: str, form: Mapping[str, str | list[str] | None],
                 action,
                 incident,
                 form,
-                action_id=options.action_id or str(uuid.uuid4()),
+                action_id=action_id,
                 now=SystemTimeSource().now(),
                 seen_revision=options.revision,
                 who=who,
                 read_back=read_back,
             )
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted: it may have been published; {again}", err=True)
+            if options.as_json:
+                typer.echo(json.dumps(as_object(ActionUnavailable("interrupted", sent=True)), ensure_ascii=False))
+            raise
         finally:
             service.close()
     code = exit_code(outcome, required=options.wait is True)
@@ -251,6 +259,8 @@ def _act(action: str, incident: str, form: Mapping[str, str | list[str] | None],
         waited_s = TIMEOUT_S if read_back else None
         for line in outcome_lines(outcome, f"{safe(incident)}: {done}", incident, settings.app_id, waited_s):
             typer.echo(line, err=code != 0)
+    if isinstance(outcome, ActionUnavailable) and outcome.sent:
+        typer.echo(again, err=True)
     if code:
         raise typer.Exit(code)
 

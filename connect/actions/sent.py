@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from connect.actions.outcome import JsonEvent, Outcome
 from connect.actions.prepared import Prepared
+from streams.sla.events import Position
 from streams.sla.instants import SECOND
 
 #: Actions that are remembered.
@@ -25,6 +26,8 @@ class SentAction:
     lock: threading.Lock = field(default_factory=threading.Lock)
     signature: object = None
     prepared: Prepared | None = None
+    positions: tuple[Position, ...] = ()
+    """Where its events are, once Kafka has acknowledged them."""
     outcome: Outcome | None = None
 
 

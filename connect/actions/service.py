@@ -188,7 +188,7 @@ class ActionService:
             except PublishingStopped as error:
                 outcome = ActionUnavailable(str(error), sent=True)
             except (SlaError, TimeoutError) as error:
-                outcome = ActionUnavailable(str(error))
+                outcome = self._after_failure(attempt, error)
             if attempt.prepared is not None:
                 attempt.signature = signature
                 if isinstance(outcome, Accepted | RejectedByWorker | Unchanged):
@@ -218,6 +218,7 @@ class ActionService:
                     for event in ready.events:
                         self._sent.note(subject, int(ready.state["revision"]), person.id, event, now)
             positions = tuple(Position(each.topic, each.partition, each.start) for each in sent)
+            attempt.positions = positions
             if results is None:
                 return NotReadYet(positions, ready.events, ready.warnings)
             found = results.wait([each for each in sent if self._is_input(each)], self._read_back_s)
@@ -230,6 +231,13 @@ class ActionService:
             # The id names this attempt, so an earlier one was sent, by a process that was restarted since.
             return Unchanged(FormProblem("", "sent_before"))
         return RejectedByWorker(first.code, first.message, positions, found.accepted, ready.events)
+
+    def _after_failure(self, attempt: SentAction, error: Exception) -> Outcome:
+        """Kafka went away. What it had acknowledged before is published, though its result is not known."""
+        ready = attempt.prepared
+        if ready is None or not attempt.positions:
+            return ActionUnavailable(str(error))
+        return NotReadYet(attempt.positions, ready.events, ready.warnings)
 
     def _send(self, ready: Prepared) -> list[SentRange]:
         if ready.records:

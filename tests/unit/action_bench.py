@@ -113,6 +113,7 @@ class MemoryPublisher:
         self.reject: tuple[str, str] | None = None
         self.unread = False
         self.failure: Exception | None = None
+        self.unreadable: Exception | None = None
         self.closed = False
 
     def send(self, events: Sequence[JsonEvent]) -> list[Position]:
@@ -126,6 +127,8 @@ class MemoryPublisher:
         return nullcontext(self)
 
     def wait(self, sent: Sequence[SentRange], timeout_s: float) -> InputResults:
+        if self.unreadable is not None:
+            raise self.unreadable
         if self.unread:
             return InputResults(0, [], len(sent))
         if self.reject is None:

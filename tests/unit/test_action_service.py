@@ -28,6 +28,7 @@ from connect.actions.prepared import Prepared
 from connect.actions.sent import SentActions
 from connect.actions.texts import preview_update, problem_text
 from connect.client.errors import BrokerUnavailable, DeliveryFailed
+from connect.kafka_io.connection import BrokerProblem
 from connect.kafka_io.reader import TopicRecord
 from connect.kafka_io.rejected_records import RejectedRecord, numbered
 from streams.runtime.dead_letter import rejected
@@ -549,3 +550,11 @@ def test_what_a_state_shows_by_now_is_not_remembered() -> None:
     assert len(sent._recent["inc-1"]) == 11
     sent.note("inc-1", 3, "kim", {"id": "later"}, NOW + 90 * SECOND)
     assert len(sent._recent["inc-1"]) == 1
+
+
+def test_what_is_published_is_not_told_as_if_it_was_not_when_its_result_cannot_be_read(bench: Bench) -> None:
+    """Whoever is told "nothing was published" does it again: a public update would be sent twice."""
+    bench.publisher.unreadable = BrokerProblem("Kafka is gone")
+    outcome = bench.perform(KIM, "respond", "inc-1")
+    assert isinstance(outcome, NotReadYet)
+    assert (len(outcome.positions), len(bench.sent)) == (1, 1)
