@@ -10,19 +10,22 @@ from typing import Any
 
 import structlog
 from aiokafka import ConsumerRebalanceListener
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 
 from connect.notify.assigned_partitions import absent_partitions
+from connect.notify.begin_anew import begin_anew
 from connect.notify.close_ordering import CloseOrdering, WaitingClose
 from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.destination_rows import DestinationRows
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore, no_topic
-from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, probe_row, read_key
+from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, probe_row
 from connect.notify.parked_messages import ParkedMessages
+from connect.notify.parked_upkeep import discard_parked
 from connect.notify.partition_loading import PartitionLoading
+from connect.notify.read_positions import ReadPositions
 from connect.notify.read_records import InShort, ReadRecords
 from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.loaded import RoutingInForce
@@ -68,10 +71,12 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         feed: RowFeed | None = None,
         check_writes: bool = False,
         retained: RetainedPages | None = None,
+        positions: ReadPositions | None = None,
     ) -> None:
         """With `check_writes` nothing is sent before Kafka has taken a row in each partition."""
         self._check_writes = check_writes
         self._retained = RetainedPages(name) if retained is None else retained
+        self._positions = ReadPositions() if positions is None else positions
         self._summaries = IncidentSummaries() if summaries is None else summaries
         self._clock = clock
         self._parked = ParkedMessages(self._responsible_for, parked_retention, removed=self._is_removed)
@@ -96,6 +101,11 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Run until cancelled. Raises the errors of Kafka's clients."""
         while True:
             await self._loading.wait()
+            if self._positions.begins_anew:
+                rebalances = self._rebalances
+                async with self._lock:
+                    if rebalances == self._rebalances:
+                        await begin_anew(self._positions, self._kafka, self._orderings, self._log)
             self._pause_or_resume()
             await self._housekeeping()
             most = min(max(self._delivery.capacity, 1), _MOST_RECORDS)
@@ -256,17 +266,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._measure_lag()
         if self._known != self._routing.routing.destinations.keys():
             await self._read_parked_again()
-        for partition, rows in self._parked.park_again(self._clock.now()).items():
-            await self._kafka.write(partition, rows)
-            self._log.warning("retry_without_destination", partition=partition, count=len(rows) // 2)
-        for partition, rows in self._parked.discard(self._clock.now()).items():
-            await self._kafka.write(partition, rows)
-            self._metrics.discarded.labels(self._name).inc(len(rows))
-            self._log.warning("parked_messages_discarded", partition=partition, count=len(rows))
-        for partition, rows in self._parked.discard_left(self._clock.now()).items():
-            await self._kafka.write(partition, rows)
-            names = sorted({found.destination for row in rows if (found := read_key(row.key)) is not None})
-            self._log.warning("removed_destination_discarded", partition=partition, count=len(rows), absent=names)
+        await discard_parked(self._parked, self._kafka, self._clock.now(), self._name, self._metrics, self._log)
 
     async def _read_parked_again(self) -> None:
         """After a change of destinations: this worker may look after others that are no more."""
@@ -308,6 +308,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
         for where in sorted(fetched, key=lambda each: each.topic != incidents):  # closings first, to be ordered
             ordering = self._orderings[where.partition]
+            if where.topic in {alerts, incidents} and fetched[where]:
+                self._positions.read(where, fetched[where][0].offset)
             for record, trigger in zip(fetched[where], triggers.get(where, repeat(None)), strict=False):
                 if where.topic == alerts:
                     close(where.partition, ordering.before(record.timestamp))
@@ -331,11 +333,9 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             rows[partition] += self._delivery.fold_if_full(partition)
         await asyncio.gather(*(self._kafka.write(partition, changed) for partition, changed in rows.items()))
         self._delivery.rows_written()
+        self._positions.applied(done)
         if done:
-            try:
-                await self._kafka.consumer.commit(done)
-            except (CommitFailedError, IllegalStateError):
-                self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
+            await self._kafka.commit(done)
 
     def _apply_read(self, partition: int, offset: int, found: Read) -> list[StateRow]:
         if isinstance(found, UnreadEnd):

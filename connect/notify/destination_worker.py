@@ -9,22 +9,23 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 from aiokafka.errors import KafkaError
 
-from connect.kafka_io.cancellation import CLIENT_ENDED, finish, keep_running
+from connect.kafka_io.cancellation import finish, keep_running
 from connect.notify.alert_consumer import PARKED_RETENTION, SHUTDOWN_S, AlertConsumer
 from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.destinations.http_sender import Sender
 from connect.notify.destinations.kind import Destination
+from connect.notify.failure_reports import ReportedReason, reason_of
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow
+from connect.notify.read_positions import ReadPositions
 from connect.notify.read_records import ReadRecords
 from connect.notify.retained_pages import MADE_ANEW, RetainedPages
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.recorded import PARTITION
 from connect.notify.row_feed import RowFeed
 from streams.errors import SlaError
-from streams.kafka.causes import explained_error
 from streams.log_damper import CrashLog
 from streams.serde.codec import Codec
 from streams.time_source import TimeSource
@@ -75,7 +76,9 @@ class DestinationWorker:
         self._disabled: str | None = None
         self._retained = RetainedPages(name) if rows_id is None else RetainedPages(name, rows_id)
         self._rows_lost = asyncio.Event()
+        self.positions = ReadPositions()
         self._check_writes = False
+        self._reported = ReportedReason()
         self._delivery: DeliveryQueue | None = None
         self._kafka: PageStore | None = None
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
@@ -96,14 +99,10 @@ class DestinationWorker:
     def _failed(self, error: Exception | asyncio.CancelledError) -> None:
         # Where Kafka takes no rows, what is sent can't be written, and would be sent at each reconnect.
         self._check_writes = True
-        if isinstance(error, asyncio.CancelledError):
-            self._log.warning("kafka_unavailable", reason=CLIENT_ENDED)
-            self.failure = CLIENT_ENDED
-        elif isinstance(error, KafkaError | OSError | SlaError):
-            failure = str(error) if isinstance(error, SlaError) else explained_error(error)
-            if failure != self.failure:
-                self._log.warning("kafka_unavailable", reason=failure)
-            self.failure = failure
+        if isinstance(error, asyncio.CancelledError | KafkaError | OSError | SlaError):
+            self.failure = reason_of(error)
+            if self._reported.is_new(self.failure):
+                self._log.warning("kafka_unavailable", reason=self.failure)
         else:
             self._crashes.caught(error)
             self.failure = f"internal error: {type(error).__name__}"
@@ -149,7 +148,7 @@ class DestinationWorker:
             self.name, self._routing, kafka, delivery, self._metrics, self._connected, self._codec,
             clock=self._clock, earliest=self._earliest, parked_retention=self._parked_retention,
             summaries=self._summaries, known=self._known, feed=self._feed, check_writes=self._check_writes,
-            retained=self._retained,
+            retained=self._retained, positions=self.positions,
         )  # fmt: skip
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -183,3 +182,4 @@ class DestinationWorker:
     def _connected(self, problem: str | None) -> None:
         self._check_writes = False
         self.failure = problem
+        self._reported.over()

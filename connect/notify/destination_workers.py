@@ -93,6 +93,16 @@ class DestinationWorkers:
         other = self._in_force.routing.routes != self._wanted.routing.routes and not begin
         return self._in_force.digest if other and self._restored else None
 
+    def same_topics(self) -> None:
+        """Kafka says that all topics are those of the last look."""
+        for worker in self.workers:
+            worker.positions.same_topics()
+
+    def read_anew(self, topic: str) -> None:
+        """A topic of alerts or closings was deleted and made anew."""
+        for worker in self.workers:
+            worker.positions.made_anew(topic)
+
     def alerts_made_anew(self) -> None:
         """The topic of alerts was deleted and made anew: none of its alerts was written before the routing in force."""
         self._routing.alerts_made_anew()
@@ -135,7 +145,7 @@ class DestinationWorkers:
         self._routing.use(in_force.routing, recorded.begins, doubt_until=doubt_until, own=self._routing.own)
         self._in_force = in_force
         other = recorded.routes != self._wanted.routing.routes
-        self._metrics.routing_of_another(other)
+        self._metrics.routing_of_another(self.of_another is not None)
         if not self._recording.is_own(recorded):
             self._log.info(
                 "routing_of_another_notifier", digest=recorded.digest, own=self._wanted.digest, differs=other

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
@@ -136,6 +137,15 @@ class PageStore:
         """The offsets after the last records that had been written when this was called, committed or not."""
         ends: Mapping[TopicPartition, int] = await self._metadata_consumer.end_offsets(list(partitions))
         return ends
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Whether they are committed; after a rebalance the new owner reads the latest records again."""
+        try:
+            await self.consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError):
+            self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
+            return False
+        return True
 
     async def alert_ends(self) -> Mapping[int, int]:
         """The offset after the last alert that had been written when this was called, by partition. Raises SlaError

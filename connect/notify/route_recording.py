@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+import structlog
 from aiokafka.errors import KafkaError
 
+from connect.kafka_io.cancellation import cancelled_by_us
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.page_store_rows import StateRow
 from connect.notify.routing.loaded import LEARNED_WITHIN_MS, LoadedRouting, RoutingInForce
@@ -19,6 +21,7 @@ from connect.notify.routing.recorded import (
     recorded_row,
 )
 from streams.errors import SlaError
+from streams.log_damper import CrashLog
 from streams.time_source import TimeSource
 
 #: All destinations are asked within this: they have one Kafka, so where one gets no answer, the others hardly do.
@@ -52,6 +55,7 @@ class RouteRecording:
         self._alerts_made_anew = False
         """What is recorded is of the topic of alerts before."""
         self._first_asked = 0
+        self._crashes = CrashLog(structlog.get_logger("connect.notify"), "routes_not_recorded")
 
     @property
     def recorded(self) -> Sequence[RecordedRoutes]:
@@ -75,6 +79,7 @@ class RouteRecording:
             return None
         if (found := read_recorded(key, value)) is not None:
             self._recorded[key] = found
+            self.stop()  # what is recorded again is older, and would come behind this
         return found
 
     def alerts_made_anew(self) -> bool:
@@ -91,6 +96,7 @@ class RouteRecording:
     def stop(self) -> None:
         if self._again is not None:
             self._again.cancel()
+            self._again = None
 
     def needs(self, loaded: LoadedRouting) -> bool:
         """Whether its routes have to be recorded before they are in force."""
@@ -118,6 +124,7 @@ class RouteRecording:
             outdated = self._recorded.keys() - {key} if self._alerts_made_anew else ()
             obsolete = [StateRow(each, None) for each in sorted(outdated)]
             self._own_rows.add(key)
+            self.stop()
             await worker.record([recorded_row(found), *obsolete, *outdated_rows(left)])
             self._alerts_made_anew = False
             return Beginning(ends, at + LEARNED_WITHIN_MS if shared else 0)
@@ -142,7 +149,14 @@ class RouteRecording:
                 for worker in [*workers[first:], *workers[:first]]:
                     try:
                         return await ask(worker)
+                    except asyncio.CancelledError:
+                        if cancelled_by_us():
+                            raise
+                        self._first_asked += 1
                     except (KafkaError, OSError, SlaError):
+                        self._first_asked += 1
+                    except Exception as error:  # such as an AssertionError of a client that is being closed
+                        self._crashes.caught(error, consequence="another destination's client is asked")
                         self._first_asked += 1
         except TimeoutError:
             self._first_asked += 1

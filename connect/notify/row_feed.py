@@ -13,13 +13,13 @@ from typing import Any
 import structlog
 from aiokafka.structs import TopicPartition
 
-from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
+from connect.kafka_io.cancellation import keep_running
 from connect.kafka_io.connection import all_partitions
+from connect.notify.failure_reports import ReportedReason, reason_of
 from connect.notify.page_store_rows import TOPIC, read_key
 from connect.notify.routing.recorded import PARTITION, is_recorded
 from connect.notify.row_loading import Wants, until_stalled
 from streams.errors import SlaError
-from streams.kafka.causes import explained_error
 from streams.kafka.shutdown import end_consumer
 
 #: Rows that are kept for a destination that takes none, and their bytes; beyond, it reads them back from Kafka.
@@ -91,7 +91,8 @@ class RowFeed:
         """Where to go on reading, by partition: kept over failures, so that no row is left out."""
         self._from_start = False
         self._started = asyncio.Event()
-        self._reported = ""
+        self._reported = ReportedReason()
+        self._reason = ""
         self.problem: str | None = None
         """Why rows are not read: requests to retry wait, and routes of other notifiers are not learned."""
         self._routes_at: tuple[int, int] | None = None
@@ -111,7 +112,7 @@ class RowFeed:
         return fed
 
     def _why_not_started(self) -> str:
-        reason = f": {self._reported}" if self._reported else ""
+        reason = f": {self._reason}" if self._reason else ""
         if self._routes_at is None:
             return f"Kafka does not say where the rows of {self._topic} end{reason}"
         at, end = self._routes_at
@@ -129,18 +130,14 @@ class RowFeed:
         await keep_running(self._read, self._unavailable, _RECONNECT_S)
 
     def _unavailable(self, error: Exception | asyncio.CancelledError) -> None:
-        if isinstance(error, asyncio.CancelledError):
-            reason = CLIENT_ENDED
-        else:
-            reason = str(error) if isinstance(error, SlaError) else explained_error(error)
+        reason = self._reason = reason_of(error)
         self.problem = f"rows of {self._topic} are not read: {reason}"
-        if reason != self._reported:
+        if self._reported.is_new(reason):
             self._log.warning(
                 "rows_unavailable",
                 reason=reason,
                 consequence="retries wait" if self._started.is_set() else "nothing is delivered",
             )
-            self._reported = reason
 
     async def _read(self) -> None:
         consumer = self._connect()
@@ -157,10 +154,11 @@ class RowFeed:
                 await self._read_routes(consumer, where, min(self._at[PARTITION], ends[where]))
                 self._on_routes_read()
                 self._started.set()
-                self._routes_at, self._reported = None, ""
+                self._routes_at = None
             while True:
                 found = await consumer.getmany(timeout_ms=_POLL_MS)
-                self.problem = None
+                self.problem, self._reason = None, ""
+                self._reported.over()
                 if self._from_start:  # what was fetched may be of the topic before
                     self._from_start, found = False, {}
                     self._at = {where.partition: 0 for where in places}

@@ -141,6 +141,7 @@ async def _read_for(loads: Sequence[_Load], consumer: Any, topic: str) -> None:
                             pages[id(load)][where.partition].read(record.key, record.value)
                             load.on_row(where.partition, record.key, record.value)
                         if number % _ROWS_AT_ONCE == 0:
+                            arrived()  # of many destinations, what is there at once takes long to look at
                             await asyncio.sleep(0)
                 for partition, where in list(left.items()):
                     position = await consumer.position(where)

@@ -92,7 +92,9 @@ async def serve(
         if topic == rows:
             feed.made_anew()
             destinations.rows_made_anew(topic_id)
-        elif topic.endswith(f".{ALERTS}"):
+            return
+        destinations.read_anew(topic)
+        if topic.endswith(f".{ALERTS}"):
             destinations.alerts_made_anew()
 
     def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
@@ -127,6 +129,7 @@ async def serve(
         events=(ALERTS, INCIDENTS),
         states=(NOTIFICATIONS,),
         made_anew=made_anew,
+        unchanged=destinations.same_topics,
     )
     stop, asked = stop_on_signals(_END_S), ask_on_hangup()
     running: list[asyncio.Task[None]] = []

@@ -29,8 +29,10 @@ class TopicShape:
         events: Iterable[str],
         states: Iterable[str] = (),
         made_anew: Callable[[str, bytes], None] = lambda *_: None,
+        unchanged: Callable[[], None] = lambda: None,
     ) -> None:
-        """`made_anew` is called with the name of a topic that has another id than before, and that id."""
+        """`made_anew` is called with the name of a topic that has another id than before, and that id;
+        `unchanged` at each look at which all have the ids of before."""
         self.problem: str | None = None
         """Why the process is not ready; None while all is well, and before the first answer."""
         self._brokers = ",".join(brokers)
@@ -38,6 +40,7 @@ class TopicShape:
         self._events = [f"{prefix}.{each}" for each in events]
         self._states = [f"{prefix}.{each}" for each in states]
         self._made_anew = made_anew
+        self._unchanged = unchanged
         self._ids: dict[str, bytes] = {}
         self._descriptions = TopicDescriptions(brokers, security, _REQUEST_MS)
         self._logger = structlog.get_logger(__name__)
@@ -83,11 +86,15 @@ class TopicShape:
         self.problem = problem
 
     def _compare_ids(self, found: Mapping[str, TopicDescription]) -> None:
+        same = len(found) == len(self._events) + len(self._states)
         for name, each in found.items():
             if any(each.topic_id) and self._ids.setdefault(name, each.topic_id) != each.topic_id:
+                same = False
                 self._ids[name] = each.topic_id
                 self._logger.warning("topic_made_anew", topic=name)
                 self._made_anew(name, each.topic_id)
+        if same:
+            self._unchanged()
 
     def _problem(self, found: Mapping[str, TopicDescription]) -> str | None:
         names = [*self._events, *self._states]

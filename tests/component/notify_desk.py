@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 from notify_bench import Bench, MemoryStore, destination
 
@@ -14,6 +15,7 @@ from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow, StoredPages
+from connect.notify.read_positions import ReadPositions
 from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
@@ -79,11 +81,14 @@ class FakeKafka:
                     break
         return found
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        if isinstance(self.refuses, CommitFailedError | IllegalStateError):
+            return False
         if self.refuses is not None:
             raise self.refuses
         self.steps.append("commit")
         self.committed_at |= offsets
+        return True
 
     async def position(self, where: TopicPartition) -> int:
         return self.at[where]
@@ -147,6 +152,7 @@ class Desk:
         store: MemoryStore | None = None,
         retained: RetainedPages | None = None,
     ) -> None:
+        self.positions = ReadPositions()
         self.bench = Bench(to or destination(kind), store, summaries=summaries, retained=retained)
         self.kafka = FakeKafka(self.bench)
         routing = RoutingInForce(Routing({"d": self.bench.to}, (Route(Match(severity=severities), ("d",)),)))
@@ -165,6 +171,7 @@ class Desk:
             summaries=summaries,
             feed=feed,
             retained=retained,
+            positions=self.positions,
         )
         self.reading: asyncio.Task[None] | None = None
 

@@ -836,3 +836,80 @@ def test_a_closing_that_waits_for_alerts_of_a_topic_that_was_made_anew_waits_no_
         await desk.until(lambda: desk.heard[1:] == ["closed-inc-0--/response/1"])
 
     play(scenario)
+
+
+@pytest.mark.parametrize("seen", ["from the middle", "from its beginning", "nothing"])
+def test_a_topic_of_alerts_that_was_made_anew_is_read_from_its_beginning_with_the_closings_since(seen: str) -> None:
+    """A process that was stopped meanwhile asks for the offset of before, which the new topic may have."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        kafka = desk.kafka
+        for number in range(3):
+            kafka.put(ALERTS, value_of(event("breached", f"old-{number}")), at=5)
+            kafka.put(INCIDENTS, value_of(event("closed", f"old-{number}")), at=6)
+        await desk.start()
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 3, INCIDENTS: 3})
+        desk.positions.same_topics()
+        kafka.logs[ALERTS] = []
+        for number in range(5):
+            kafka.put(ALERTS, value_of(event("breached", f"new-{number}")), at=8)
+        kafka.put(INCIDENTS, value_of(event("closed", "new-0")), at=9)
+        kafka.at[ALERTS] = {"from the middle": 3, "from its beginning": 0, "nothing": 9}[seen]
+        end = {"from the middle": 5, "from its beginning": 5, "nothing": 3}[seen]
+        await desk.until(lambda: kafka.committed_at == {ALERTS: end, INCIDENTS: 4})
+        desk.positions.made_anew("sla.alerts")
+        desk.positions.same_topics()
+        await desk.until(lambda: not desk.positions.begins_anew and kafka.committed_at == {ALERTS: 5, INCIDENTS: 4})
+        await desk.until(lambda: desk.bench.delivery.open_pages == 4 and desk.bench.delivery.pending == 0)
+        ended = {"breached-new-0--", "closed-new-0--/response/1"}  # not sent where both are read at once
+        heard = [each for each in desk.heard if "new" in each and each not in ended]
+        assert set(heard) == {f"breached-new-{number}--" for number in range(1, 5)}
+        if seen == "from its beginning":
+            assert len(heard) == 4, "nothing is read twice"
+
+    play(scenario)
+
+
+def test_closings_of_a_topic_that_was_made_anew_are_read_from_its_beginning() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        kafka = desk.kafka
+        for number in range(3):
+            kafka.put(ALERTS, value_of(event("breached", f"inc-{number}")), at=5)
+        kafka.put(INCIDENTS, value_of(event("closed", "inc-0")), at=6)
+        await desk.start()
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 3, INCIDENTS: 1})
+        desk.positions.same_topics()
+        kafka.logs[INCIDENTS] = []
+        kafka.put(INCIDENTS, value_of(event("closed", "inc-1")), at=9)
+        kafka.put(INCIDENTS, value_of(event("closed", "inc-2")), at=9)
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 3, INCIDENTS: 2})
+        desk.positions.made_anew("sla.incidents")
+        await desk.until(lambda: desk.bench.delivery.open_pages == 0)
+
+    play(scenario)
+
+
+def test_partitions_that_are_assigned_anew_while_a_topic_is_read_again_are_read_again_too() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        kafka = desk.kafka
+        for number in range(3):
+            kafka.put(ALERTS, value_of(event("breached", f"inc-{number}")), at=5)
+        await desk.start()
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 3})
+        desk.positions.same_topics()
+        kafka.logs[ALERTS] = []
+        for number in range(4):
+            kafka.put(ALERTS, value_of(event("breached", f"new-{number}")), at=8)
+        kafka.refuses = CommitFailedError()
+        desk.positions.made_anew("sla.alerts")
+        await desk.until(lambda: kafka.at[ALERTS] == 4)
+        kafka.refuses = None
+        await desk.consumer.on_partitions_revoked(kafka.assignment())
+        await desk.consumer.on_partitions_assigned(kafka.assignment())
+        await desk.until(lambda: not desk.positions.begins_anew and kafka.committed_at[ALERTS] == 4)
+        await desk.until(lambda: {f"breached-new-{number}--" for number in range(4)} <= set(desk.heard))
+
+    play(scenario)

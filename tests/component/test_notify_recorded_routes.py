@@ -391,6 +391,50 @@ def test_routes_are_recorded_again_where_the_topic_of_rows_was_made_anew(monkeyp
     play(scenario)
 
 
+@pytest.mark.parametrize("by", ["this notifier", "another"])
+def test_routes_that_are_recorded_again_do_not_come_behind_newer_ones(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(route_recording, "_RECORD_AGAIN_S", 0.1)
+
+    async def scenario(log: Log) -> None:
+        notifier, other = await started(log, TO_A), await started(log, TO_A)
+        log.rows, log.away = [], True
+        notifier.workers.rows_made_anew(b"2")
+        again = notifier.workers._recording._again
+        assert again is not None
+        await asyncio.sleep(0)
+        log.away = False
+        (notifier if by == "this notifier" else other).workers.use(other.load(TO_B))
+        await until(again.done)
+        if log.kept()[-1].digest != content_digest(TO_B.encode()):  # the older ones were first
+            await until(lambda: len(log.kept()) == 2)
+        await until(lambda: notifier.routes(500, at=10**12) == {"b": None})
+        assert [each.digest for each in log.kept()][-1] == content_digest(TO_B.encode())
+        await notifier.stop()
+        await other.stop()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("error", [AssertionError(), asyncio.CancelledError(), RuntimeError("closed")])
+def test_a_client_of_kafka_that_breaks_while_routes_are_recorded_does_not_end_the_notifier(
+    error: BaseException,
+) -> None:
+    async def scenario(log: Log) -> None:
+        notifier = Notifier(log, TO_A)
+        await until(lambda: len(notifier.made) == 2)
+
+        async def broken() -> dict[int, int]:
+            raise error
+
+        notifier.made[0].alert_ends = broken  # type: ignore[method-assign]
+        notifier.read()
+        await until(lambda: len(log.kept()) == 1)
+        assert not notifier.running.done()
+        await notifier.stop()
+
+    play(scenario)
+
+
 def test_few_changes_are_kept_and_rows_that_no_notifier_wrote_are_passed_over() -> None:
     async def scenario(log: Log) -> None:
         notifier = await started(log, TO_A)

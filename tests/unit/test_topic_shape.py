@@ -67,6 +67,19 @@ def test_what_is_wrong_with_topics_is_said(changes: dict[str, TopicDescription |
     assert shape.problem is None if reason is None else reason in str(shape.problem)
 
 
+def test_a_topic_that_was_made_anew_is_told_and_a_look_that_finds_all_as_before() -> None:
+    told: list[object] = []
+    first, other = (_found(alerts=TopicDescription(8, each)) for each in (b"1", b"2"))
+    shape: Any = TopicShape(
+        ["k:1"], {}, "eu", events=["alerts"], states=["notifications"],
+        made_anew=lambda *each: told.append(each), unchanged=lambda: told.append("same"),
+    )  # fmt: skip
+    shape._descriptions = _Descriptions([first, first, _found(alerts=None), KafkaConnectionError("away"), other, other])
+    for _ in range(6):
+        asyncio.run(shape.look())
+    assert told == ["same", "same", ("eu.alerts", b"2"), "same"]
+
+
 def test_kafka_that_went_away_is_a_problem_until_it_answers_again() -> None:
     shape = _shape(_found(), KafkaConnectionError("111 ECONNREFUSED"), _found())
     problems = []

@@ -1,0 +1,31 @@
+"""Which failures of Kafka the log has, and in which words."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka.errors import ClusterAuthorizationFailedError
+
+from connect.kafka_io.cancellation import CLIENT_ENDED
+from connect.notify.failure_reports import ReportedReason, reason_of
+from streams.errors import SlaError
+
+
+def test_a_reason_is_logged_once_and_again_where_it_comes_back_later() -> None:
+    at = 0.0
+    reported = ReportedReason(lambda: at)
+    assert [reported.is_new(each) for each in ("a", "a", "b", "b", "a")] == [True, False, True, False, True]
+    for _ in range(8):  # it connects, and may not read
+        at += 2.0
+        reported.over()
+        assert not reported.is_new("a")
+    at += 60.0
+    assert not reported.is_new("a"), "it has lasted since"
+    reported.over()
+    assert reported.is_new("a")
+
+
+def test_what_a_producer_without_permission_to_write_is_told_names_the_topic() -> None:
+    assert "needs Write on its topic `notifications`" in reason_of(ClusterAuthorizationFailedError())
+    assert reason_of(SlaError("there is no topic x")) == "there is no topic x"
+    assert reason_of(asyncio.CancelledError()) == CLIENT_ENDED
