@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -295,10 +297,10 @@ def test_a_name_that_turns_private_after_it_was_checked_is_refused(monkeypatch: 
     async def scenario() -> None:
         async with serving(answer("202 Accepted")) as server:
 
-            async def resolved(*_: object, **__: object) -> list[tuple[object, ...]]:
+            def resolved(*_: object, **__: object) -> list[tuple[object, ...]]:
                 return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
 
-            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
+            monkeypatch.setattr(socket, "getaddrinfo", resolved)
             url = f"http://hooks.example.com:{server.port}/x"
             found = await tried(hook(allow_private=False, timeout=60 * SECOND), url)
             assert found == Failed("it leads to an address that is loopback; allow_private: true allows that")
@@ -306,6 +308,39 @@ def test_a_name_that_turns_private_after_it_was_checked_is_refused(monkeypatch: 
             assert await tried(hook(), url) == Delivered()
 
     play(scenario)
+
+
+def test_names_that_do_not_resolve_in_time_keep_no_other_destination_from_connecting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A loop has a few threads for lookups, which all of its clients share."""
+    usual, over, asked = socket.getaddrinfo, threading.Event(), list[str]()
+
+    def look_up(host: str, *more: Any, **named: Any) -> Any:
+        asked.append(host)
+        if host != "localhost":
+            over.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return usual(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        async with serving(answer("202 Accepted")) as server:
+            others = [
+                asyncio.create_task(tried(hook(timeout=60 * SECOND), f"http://{name}.example/x")) for name in "abc"
+            ]
+            await until(lambda: len(asked) == 3)
+            found = await tried(hook(timeout=60 * SECOND), f"http://localhost:{server.port}/x")
+            over.set()
+            assert found == Delivered()
+            assert set(await asyncio.gather(*others)) == {Failed("its name does not resolve")}
+
+    try:
+        play(scenario)
+    finally:
+        over.set()
 
 
 def test_an_id_that_is_no_header_is_final_and_smuggles_nothing() -> None:

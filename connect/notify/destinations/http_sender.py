@@ -12,6 +12,7 @@ from opentelemetry.trace import Tracer
 from connect.notify.delivery_spans import DeliverySpans
 from connect.notify.destinations.answers import Failed, Outcome, Undeliverable
 from connect.notify.destinations.kind import Destination, Secrets
+from connect.notify.destinations.name_lookups import NameLookups
 from connect.notify.destinations.ssrf_guard import PrivateAddressError, guarded_socket
 from connect.notify.message import Message
 from streams.sla.instants import SECOND
@@ -46,6 +47,7 @@ class HttpSender:
         self._secrets = secrets
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._lookups: NameLookups | None = None
         self._log = structlog.get_logger("connect.notify")
 
     async def send(self, incident: str, message: Message) -> Outcome:
@@ -78,12 +80,16 @@ class HttpSender:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._lookups is not None:
+            await self._lookups.close()
+            self._lookups = None
 
     def _connection(self) -> aiohttp.ClientSession:
         if self._session is None:
             guard = None if self._destination.allow_private else guarded_socket
+            self._lookups = NameLookups()
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(socket_factory=guard, ttl_dns_cache=30),
+                connector=aiohttp.TCPConnector(socket_factory=guard, ttl_dns_cache=30, resolver=self._lookups),
                 timeout=aiohttp.ClientTimeout(total=self._destination.timeout / SECOND),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept-Encoding": "identity"},  # what an answer says is looked at, and told
