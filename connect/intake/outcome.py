@@ -23,12 +23,18 @@ class IgnoredItem(NamedTuple):
 
     `unapplied` names a change of an incident that no event of the contract can express, such as
     `comment_made_private`: somebody has to look at it, so it is logged and counted. `subject` is the incident.
+    `if_open` is such a change too, where the incident is open: only what was published before tells that.
     """
 
     item: str
     reason: str
     unapplied: str | None = None
     subject: str | None = None
+    if_open: str | None = None
+
+
+#: An incident that the mapping ignores from now on stays open, where its sender does not tell what it was before.
+IGNORED_WHILE_OPEN = "ignored_while_open"
 
 
 class RejectedItem(NamedTuple):

@@ -15,6 +15,8 @@ from yarl import URL
 
 from connect.intake.formats import registry
 from connect.intake.formats.rest import ROUTES
+from connect.intake.mapping.mapping_rule import Condition
+from connect.intake.mapping.paths import parse_path
 from connect.intake.permissions import FOUR_EYES
 from connect.intake.web.openapi import document
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
@@ -349,5 +351,31 @@ def test_a_body_that_makes_the_code_fail_is_kept_and_not_sent_again(monkeypatch:
             status, answer, _ = await bench.hook("jira", recorded("jira-created"))
             assert (status, answer["rejected"][0]["code"]) == (422, "internal")  # type: ignore[index]
             assert types(bench) == ["internal"]
+
+    run(scenario)
+
+
+def test_an_incident_of_a_status_page_that_is_ignored_while_it_is_open_is_told() -> None:
+    """Its page does not say what it was before, so it stays open: somebody has to end it."""
+
+    async def scenario() -> None:
+        payload = json.loads(recorded("statuspage/investigating"))
+        async with served() as bench:
+            loaded = bench.intake._mapping.loaded
+            source = loaded.sources["status"]
+            condition = Condition(parse_path("incident.impact"), frozenset(["none"]))
+            ignoring = replace(source, ignore=((condition,),))
+            bench.intake.use(replace(loaded, sources={**loaded.sources, "status": ignoring}))
+
+            async def changes(*fields: dict[str, object]) -> list[str]:
+                with capture_logs() as logs:
+                    for each in fields:
+                        content = json.dumps({**payload, "incident": {**payload["incident"], **each}}).encode()
+                        status, _, _ = await bench.post("/v1/hooks/status", content, **token("statuspage"))
+                        assert status == 202
+                return [each["change"] for each in logs if each["event"] == "change_not_applied"]
+
+            assert await changes({"id": "another", "impact": "none"}) == []
+            assert await changes({}, {"impact": "none"}) == ["ignored_while_open"]
 
     run(scenario)

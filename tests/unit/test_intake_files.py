@@ -24,7 +24,7 @@ from connect.intake.mapping_file import MappingError, load_mapping, mapping_in
 from connect.intake.settings import read_intake_settings
 from connect.intake.signatures import Secret, read_secrets
 from connect.intake.web import openapi
-from connect.intake.web.limits import RecentDigests, TokenBucket
+from connect.intake.web.limits import RecentKeys, TokenBucket
 from streams.errors import SettingsError
 from streams.sla.instants import SECOND, parse_rfc3339
 
@@ -295,7 +295,7 @@ def test_budgets_and_memories_are_bounded() -> None:
     assert not budget.reserve(5)
     budget.release(6)
     assert budget.reserve(10)
-    recent = RecentDigests(2)
+    recent = RecentKeys(2)
     for digest in (b"1", b"2", b"3"):
         recent.add(digest)
     assert (b"1" in recent, b"3" in recent) == (False, True)

@@ -27,7 +27,7 @@ from connect.intake.mapping.classification import (
 )
 from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.rules import Source
-from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.outcome import IGNORED_WHILE_OPEN, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from connect.intake.sortable_ids import sortable
 from streams.sla.limits import MAX_ID_CHARACTERS
 
@@ -38,7 +38,7 @@ def incident_outcomes(found: PageIncident, source: Source, *, history: bool = Fa
     """The outcomes of a snapshot. `history`: it is the last one there will be, so it is not known when its fields
     changed, and nothing is reclassified."""
     if (ignored := ignored_by_rule(source, found.view)) is not None:
-        yield IgnoredItem("", ignored.reason)
+        yield IgnoredItem("", ignored.reason, None, f"{source.name}-{found.id}", IGNORED_WHILE_OPEN)
         return
     existing = found.link or next(iter(first_match(source.incident, found.view)[0]), None)
     if existing is not None:

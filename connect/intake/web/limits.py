@@ -51,18 +51,23 @@ class SourceRateLimits:
         return self._buckets[name].acquire(now)
 
 
-class RecentDigests:
-    """Digests of recently rejected bodies, so that a sender that repeats a bad request does not fill the topic."""
+class RecentKeys:
+    """The keys that were added last, such as digests of recently rejected bodies: a sender that repeats a bad request
+    does not fill the topic."""
 
     def __init__(self, limit: int = _MAX_REMEMBERED) -> None:
         self._limit = limit
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._keys: OrderedDict[bytes, None] = OrderedDict()
 
-    def __contains__(self, digest: bytes) -> bool:
-        return digest in self._digests
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._keys
 
-    def add(self, digest: bytes) -> None:
-        """Remember a digest; beyond the limit the oldest is forgotten."""
-        self._digests[digest] = None
-        if len(self._digests) > self._limit:
-            self._digests.popitem(last=False)
+    def add(self, key: bytes) -> None:
+        """Remember a key; beyond the limit the oldest is forgotten."""
+        self._keys[key] = None
+        if len(self._keys) > self._limit:
+            self._keys.popitem(last=False)
+
+    def discard(self, key: bytes) -> None:
+        """Forget a key."""
+        self._keys.pop(key, None)

@@ -26,7 +26,7 @@ from connect.intake.translate import Outcomes, Translation
 from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader
 from connect.intake.web.body_threads import BodyThreads
-from connect.intake.web.limits import RecentDigests
+from connect.intake.web.limits import RecentKeys
 from connect.intake.web.mapping_in_force import MappingInForce
 from connect.intake.web.parsed_memory import ParsedMemory
 from connect.intake.web.recent_requests import RecentRequests
@@ -74,7 +74,9 @@ class Receiver:
         self._recent = recent
         self._threads = threads
         self._limits = limits
-        self._recent_digests = RecentDigests()
+        self._recent_digests = RecentKeys()
+        self._opened = RecentKeys()
+        """Incidents that were opened by this process and not resolved by it."""
         self._parsed_memory = ParsedMemory(threads)
         self._log = structlog.get_logger("connect.intake")
         self._crashes = CrashLog(self._log, "translation_failed")
@@ -198,13 +200,21 @@ class Receiver:
             raise responses.unacknowledged(error, again, self._settings.retry_after) from error
 
     def _report_unapplied(self, source: Source, part: Translation) -> None:
+        for event in part.events:
+            if event.event_type in ("incident.opened", "incident.reopened"):
+                self._opened.add(event.subject.encode())
+            elif event.event_type == "incident.resolved":
+                self._opened.discard(event.subject.encode())
         for each in part.ignored:
-            if each.unapplied is not None:
-                self._metrics.unapplied.labels(source.name, each.unapplied).inc()
+            change = each.unapplied
+            if each.subject is not None and each.subject.encode(errors="replace") in self._opened:
+                change = change or each.if_open
+            if change is not None:
+                self._metrics.unapplied.labels(source.name, change).inc()
                 self._log.warning(
                     "change_not_applied",
                     source=source.name,
-                    change=each.unapplied,
+                    change=change,
                     incident=each.subject,
                     reason=each.reason,
                 )
