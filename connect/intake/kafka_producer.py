@@ -10,7 +10,9 @@ import structlog
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
+    LeaderNotAvailableError,
     MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
     PolicyViolationError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -25,7 +27,7 @@ from streams.kafka.causes import explained_error
 from streams.kafka.partitioner import partition_of
 from streams.kafka.shutdown import end_producer
 from streams.kafka.topic_shape import TopicShape
-from streams.log_damper import CrashLog
+from streams.log_damper import CrashLog, LogDamper
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
 from streams.sla.instants import SECOND
@@ -39,9 +41,13 @@ _BATCH_BYTES = 256 * 1024
 _MAX_REQUEST_BYTES = 5 * 1024 * 1024
 _CHECK_INTERVAL_S = 1.0
 _CONNECT_TIMEOUT_S = 10.0
-#: Errors that concern one topic: the producer stays, and requests with records of other topics are not affected.
+_LOG_EVERY_S = 60.0
+#: Errors that concern one topic, or a partition of it that no broker leads: the producer stays, and requests with other
+#: records are not affected.
 _ONE_TOPIC = (
     InvalidTopicError,
+    LeaderNotAvailableError,
+    NotLeaderForPartitionError,
     PolicyViolationError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -124,8 +130,7 @@ class KafkaPublisher:
         self._waiting: dict[asyncio.Future[Any], float] = {}
         self._unavailable_reason: str | None = "not connected to Kafka yet"
         self._broken = False
-        self._refusals: dict[tuple[str, ...], str] = {}
-        """Topics of requests that Kafka refused, and the error that is logged already."""
+        self._damper = LogDamper(_LOG_EVERY_S)
         self._supervisor: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("connect.intake")
         self._crashes = CrashLog(self._log, "kafka_connection_failed")
@@ -230,9 +235,9 @@ class KafkaPublisher:
     def _refused(self, records: Sequence[OutgoingRecord], error: KafkaError) -> Unavailable:
         topics = sorted({f"{self._prefix}.{record.topic}" for record in records})
         kind = type(error).__name__
-        if self._refusals.get(tuple(topics)) != kind:
-            self._log.warning("kafka_topic_refused", topics=topics, error=kind)
-            self._refusals[tuple(topics)] = kind
+        left_out = self._damper.admit((*topics, kind), asyncio.get_running_loop().time())
+        if left_out is not None:
+            self._log.warning("kafka_topic_refused", topics=topics, error=kind, left_out=left_out)
         return Unavailable(f"Kafka refuses a record of {' or '.join(topics)}: {kind}")
 
     def _failed(self, reason: str) -> Unavailable:

@@ -12,7 +12,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    LeaderNotAvailableError,
+    MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
+    TopicAuthorizationFailedError,
+)
 from intake_bench import NOW, ROOT, SECRETS, HandClock, recorded, run, served, token
 from structlog.testing import capture_logs
 
@@ -263,8 +270,12 @@ def test_a_failure_of_one_record_fails_them_all_and_a_size_breaks_nothing(world:
     run(scenario)
 
 
-def test_a_topic_without_permission_fails_its_own_requests_only(world: World) -> None:
-    """A denied topic answers with an error; records of others, under way at the same time, are acknowledged."""
+@pytest.mark.parametrize("error", [TopicAuthorizationFailedError, NotLeaderForPartitionError, LeaderNotAvailableError])
+def test_a_topic_without_permission_or_leader_fails_its_own_requests_only(
+    world: World, error: Callable[[str], KafkaError]
+) -> None:
+    """A denied topic, or a partition that no broker leads, answers with an error; records of others, under way at the
+    same time, are acknowledged."""
 
     async def scenario() -> None:
         publisher = publisher_of(world, timeout_s=5)
@@ -277,7 +288,7 @@ def test_a_topic_without_permission_fails_its_own_requests_only(world: World) ->
             for number in (3, 4):
                 denied = asyncio.create_task(publisher.publish([contracts]))
                 await until(lambda: len(world.made[0].sent) == number)  # noqa: B023 -- awaited in this turn
-                world.made[0].sent[-1][2].set_exception(TopicAuthorizationFailedError("sla.contract-events"))
+                world.made[0].sent[-1][2].set_exception(error("sla.contract-events"))
                 with pytest.raises(Unavailable, match=r"refuses a record of sla\.contract-events"):
                     await denied
             await asyncio.sleep(0.05)  # the supervisor has looked after the connection several times
