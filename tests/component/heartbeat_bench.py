@@ -151,14 +151,12 @@ class MemoryIntake:
         self.heartbeats.use(sources_of(mapping))
 
     async def turn(self) -> None:
-        """One turn of its loop; after an outage it reads from the beginning, as the service does."""
-        try:
-            if self._reader is None:
-                self._reader = MemoryReader(self._cluster)
-                await self.heartbeats.begin(self._reader)
+        """One turn of its loop, which goes on with what it has read when nothing can be written."""
+        if self._reader is None:
+            self._reader = MemoryReader(self._cluster)
+            await self.heartbeats.begin(self._reader)
+        with suppress(Unavailable):
             await self.heartbeats.turn(self._reader)
-        except Unavailable:
-            self._reader = None
 
     async def forget(self, name: str) -> None:
         """Watch a monitor no longer."""

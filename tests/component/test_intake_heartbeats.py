@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -25,8 +25,10 @@ from connect.intake.heartbeats.rows import (
     encode_row,
 )
 from connect.intake.heartbeats.silence_detector import SilenceDetector, silence_begins
+from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.mapping.monitors import MonitorRule
 from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
+from tests.waiting import until
 
 RULE = MonitorRule("backup", 60 * SECOND, 30 * SECOND)
 
@@ -357,6 +359,43 @@ def test_heartbeats_are_not_acknowledged_while_a_defect_keeps_silences_from_bein
             assert heartbeats.problem is None
             running.cancel()
         assert "heartbeats_failed" in [each["event"] for each in logs]
+
+    run(scenario)
+
+
+def test_what_was_read_is_not_read_again_when_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With thousands of monitors that takes minutes of CPU, again and again while Kafka does not answer."""
+
+    async def scenario() -> None:
+        cluster = Cluster(1)
+        intake = MemoryIntake(cluster)
+        heartbeats, opened, tried = intake.heartbeats, [], asyncio.Event()
+        begin, write = heartbeats.begin, intake.publisher.publish
+
+        async def begins(reader: HeartbeatReader) -> None:
+            opened.append(reader)
+            await begin(reader)
+
+        async def writes(records: Sequence[OutgoingRecord]) -> None:
+            tried.set()
+            await write(records)
+
+        monkeypatch.setattr(heartbeats, "begin", begins)
+        monkeypatch.setattr(intake.publisher, "publish", writes)
+        monkeypatch.setattr(service, "_AGAIN_S", 0.0)
+        monkeypatch.setattr(MemoryReader, "read", slowly(MemoryReader.read))
+        running = asyncio.create_task(heartbeats.run())
+        await until(lambda: heartbeats.problem is None)
+        cluster.away = True
+        for _ in range(3):
+            cluster.now += 3 * SECOND
+            tried.clear()
+            await tried.wait()
+            await until(lambda: heartbeats.problem == "Kafka is away")
+        cluster.away = False
+        await until(lambda: heartbeats.problem is None)
+        assert len(opened) == 1
+        running.cancel()
 
     run(scenario)
 

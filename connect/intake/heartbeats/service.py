@@ -146,7 +146,13 @@ class Heartbeats:
         try:
             await self.begin(reader)
             while True:
-                await self.turn(reader)
+                try:
+                    await self.turn(reader)
+                except Unavailable as error:
+                    # What was read holds. Reading it again would take minutes with many monitors, of an absent Kafka.
+                    self._metrics.heartbeats_listening.set(0)
+                    self._ended(error)
+                    await asyncio.sleep(_AGAIN_S)
         finally:
             self._metrics.heartbeats_listening.set(0)
             await reader.close()
