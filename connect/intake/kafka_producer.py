@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 from aiokafka.errors import (
+    InvalidTimestampError,
     InvalidTopicError,
     KafkaError,
     LeaderNotAvailableError,
@@ -45,6 +46,7 @@ _LOG_EVERY_S = 60.0
 #: Errors that concern one topic, or a partition of it that no broker leads: the producer stays, and requests with other
 #: records are not affected.
 _ONE_TOPIC = (
+    InvalidTimestampError,  # a topic with the times of writers, and a clock of this machine that is an hour ahead
     InvalidTopicError,
     LeaderNotAvailableError,
     NotLeaderForPartitionError,

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiokafka.errors import (
+    InvalidTimestampError,
     KafkaConnectionError,
     KafkaError,
     LeaderNotAvailableError,
@@ -270,7 +271,9 @@ def test_a_failure_of_one_record_fails_them_all_and_a_size_breaks_nothing(world:
     run(scenario)
 
 
-@pytest.mark.parametrize("error", [TopicAuthorizationFailedError, NotLeaderForPartitionError, LeaderNotAvailableError])
+@pytest.mark.parametrize(
+    "error", [TopicAuthorizationFailedError, NotLeaderForPartitionError, LeaderNotAvailableError, InvalidTimestampError]
+)
 def test_a_topic_without_permission_or_leader_fails_its_own_requests_only(
     world: World, error: Callable[[str], KafkaError]
 ) -> None:
