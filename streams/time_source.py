@@ -39,3 +39,14 @@ class SystemTimeSource:
                 await event.wait()
         except TimeoutError:
             pass
+
+
+async def pause(clock: TimeSource, event: asyncio.Event, seconds: float) -> None:
+    """Wait for `event`, no longer than that, by what passes from look to look: a clock that is set back by an hour must
+    not add an hour."""
+    left, now = int(seconds * 1_000_000), clock.now()
+    while not event.is_set() and left > 0:
+        before = now
+        await clock.wait(event, before + left)
+        now = clock.now()
+        left -= max(now - before, 0)

@@ -40,7 +40,7 @@ from streams.runtime.task_input import TaskInput
 from streams.runtime.task_status import TaskState, TaskStatus
 from streams.runtime.timestamps import TimestampGuard
 from streams.runtime.transaction_builder import TransactionBuilder, TransactionLimits
-from streams.time_source import TimeSource
+from streams.time_source import TimeSource, pause
 
 __all__ = ["StreamTask", "TaskState"]
 
@@ -308,10 +308,4 @@ class StreamTask(TaskStatus):
             await transactions.discard()
 
     async def _pause(self, seconds: float) -> None:
-        """By what passes from look to look: a clock that is set back by an hour must not add an hour."""
-        left, now = int(seconds * 1_000_000), self._clock.now()
-        while not self._stop.is_set() and left > 0:
-            before = now
-            await self._clock.wait(self._stop, before + left)
-            now = self._clock.now()
-            left -= max(now - before, 0)
+        await pause(self._clock, self._stop, seconds)

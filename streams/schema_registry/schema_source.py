@@ -21,7 +21,7 @@ from streams.schema_registry.subjects import register_subjects
 from streams.serde.codec import Codec, SchemaSource
 from streams.serde.confluent_framing import Framing
 from streams.sla.instants import SECOND
-from streams.time_source import TimeSource
+from streams.time_source import TimeSource, pause
 
 Found = TypeVar("Found")
 
@@ -107,7 +107,7 @@ class BackgroundSchemas:
         answer = self._answers.get(schema_id)
         if answer is not None:
             schema, at = answer
-            if schema is not None or self._clock.now() < at + _ABSENT_TTL_S * SECOND:
+            if schema is not None or at <= self._clock.now() < at + _ABSENT_TTL_S * SECOND:
                 return schema
         task = self._requests.get(schema_id)
         if task is None:
@@ -162,7 +162,5 @@ async def ask_until_answered(
         else:
             SCHEMA_REGISTRY_REQUESTS.labels("answered").inc()
             return found
-        until = clock.now() + int(wait_s * SECOND)
-        while clock.now() < until:
-            await clock.wait(never, until)
+        await pause(clock, never, wait_s)
     raise AssertionError("backoff() never ends")

@@ -276,6 +276,38 @@ def test_r27_an_outage_is_waited_out_and_a_known_absent_id_is_not() -> None:
     asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
 
 
+def test_r27_a_clock_that_is_set_back_makes_no_wait_for_the_registry_longer() -> None:
+    """Neither the next attempt nor the next question about an id that was absent waits until it has caught up."""
+
+    class Watched(ManualClock):
+        waits = 0
+
+        async def wait(self, event: asyncio.Event, until: int | None) -> None:
+            self.waits += 1
+            await super().wait(event, until)
+
+    async def scenario() -> None:
+        clock = Watched(3_600 * SECOND)
+        registry = Scripted(RegistryUnavailable("down"), None, "registered since")
+        source = BackgroundSchemas(registry, clock)
+        with pytest.raises(RetryLater) as waiting:
+            source.schema_for(8)
+        await until(lambda: clock.waits == 1)
+        clock.set(0)
+        await until(lambda: clock.waits == 2)
+        clock.set(SECOND)
+        await waiting.value.answered
+        assert source.schema_for(8) is None
+        clock.set(0)
+        with pytest.raises(RetryLater) as waiting:
+            source.schema_for(8)
+        await waiting.value.answered
+        assert source.schema_for(8) == "registered since"
+        await source.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
+
+
 def test_a_source_can_be_stopped_while_the_registry_is_away() -> None:
     async def scenario() -> None:
         source = BackgroundSchemas(Scripted(RegistryUnavailable("down")), ManualClock())
