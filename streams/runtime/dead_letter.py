@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
+from streams.kafka.batch_limits import MAX_HEADERS
 from streams.kafka.header_numbers import MAX_OFFSET, MAX_PARTITION, MAX_TIMESTAMP, header_number
 from streams.kafka.records import UnreadBatch
 from streams.runtime.processor import MAX_WRITE_BYTES, Headers, Record, Send
@@ -27,6 +28,8 @@ FIRST_OFFSET = "sla_original_first_offset"
 
 #: Key, value and headers of an original that is stored in full, at most.
 MAX_ORIGINAL_BYTES: Final = MAX_WRITE_BYTES
+#: Headers of such an original, at most: those that say why come on top, and a record with more is not read.
+_MAX_ORIGINAL_HEADERS: Final = MAX_HEADERS - 100
 _MAX_KEY_BYTES = 1024
 _MAX_MESSAGE_BYTES = 4096
 
@@ -48,7 +51,7 @@ def rejected(record: Record, code: str, message: str, topic: str, partition: int
         coordinates = [(FIRST_OFFSET, b"%d" % batch.first), (SIZE, b"%d" % batch.size), (SHA256, batch.sha256.encode())]
         return Send(topic, partition, None, None, coordinates + reasons)
     size = envelope_bytes(record) + len(record.value or b"")
-    if size > MAX_ORIGINAL_BYTES:
+    if size > MAX_ORIGINAL_BYTES or len(record.headers) > _MAX_ORIGINAL_HEADERS:
         key = record.key if record.key is not None and len(record.key) <= _MAX_KEY_BYTES else None
         digest = hashlib.sha256(record.value or b"").hexdigest()
         return Send(topic, partition, key, None, [(SIZE, b"%d" % size), (SHA256, digest.encode()), *reasons])

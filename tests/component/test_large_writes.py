@@ -14,8 +14,9 @@ from task_bench import Bench, Diary, run
 from agents.changelog.incidents import BUFFERED
 from agents.changelog.ledger import IMPACTS
 from agents.ingress import MAX_ENVELOPE_BYTES
+from streams.kafka.batch_limits import MAX_HEADERS
 from streams.kafka.records import UnreadBatch
-from streams.runtime.dead_letter import MAX_ORIGINAL_BYTES
+from streams.runtime.dead_letter import MAX_ORIGINAL_BYTES, rejected
 from streams.runtime.processor import (
     MAX_ROW_BYTES,
     MAX_WRITE_BYTES,
@@ -81,6 +82,14 @@ def test_a_reject_that_is_too_large_is_kept_as_digest_size_and_coordinates(what:
     assert int(headers["sla_original_size"]) >= MAX_ORIGINAL_BYTES
     assert rejected.code == "oversize"
     check_writes(cluster)
+
+
+def test_a_reject_with_as_many_headers_as_are_read_stays_readable() -> None:
+    """The headers that say why would be those too many."""
+    record = Record("sla.incident-events", 0, 5, 0, b"k", b"v", [("", b"")] * MAX_HEADERS)
+    send = rejected(record, "undecodable", "odd", "sla.rejected", 0)
+    assert len(send.headers) < MAX_HEADERS
+    assert dict(send.headers)["sla_original_size"] == b"%d" % (2 * MAX_HEADERS + 2)
 
 
 def test_a_reject_that_fits_is_kept_whole() -> None:
