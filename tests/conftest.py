@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.preloaded.session import is_part_of_a_run, run_of_tests
 
 SLOW_MACHINES = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINES)
@@ -19,6 +22,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 gc.set_threshold(10_000, 20, 50)
 # Modules and tests that are collected stay until the end: nothing of them is garbage.
 gc.disable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Test processes share a folder for as long as the run lasts (tests/preloaded)."""
+    if not is_part_of_a_run():
+        run = ExitStack()
+        run.enter_context(run_of_tests())
+        config.add_cleanup(run.close)
 
 
 def pytest_collection_finish() -> None:

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from cli.embedded_kafka.broker import Broker, start_broker
 from cli.embedded_kafka.node_files import free_port
@@ -79,13 +79,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
         with self.log.open("ab") as log:
-            self._worker = subprocess.Popen(
-                WORKER,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **settings, **self._environment},
-            )
+            self._worker = self._launched({**os.environ, **settings, **self._environment}, log)
         deadline = time.monotonic() + wait_s
         while not self.ready():
             code = self._worker.poll()
@@ -97,6 +91,9 @@ class Stack:
                 raise StackError(f"the worker was not ready within {wait_s:.0f} s; see {self.log}")
             time.sleep(0.05)
         return self._worker.pid
+
+    def _launched(self, environment: Mapping[str, str], log: BinaryIO) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(WORKER, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
 
     def ready(self) -> bool:
         """Whether the worker reports that all its tasks are running."""

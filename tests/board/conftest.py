@@ -8,11 +8,9 @@ from subprocess import SubprocessError
 
 import pytest
 from acting import ActingBoard
-from board_history import NOW, story
 from databases import Database, new_database, new_sqlite, start_postgresql
-from replayed import ingest, replayed
 from sqlalchemy import Engine
-from story import policies
+from story_model import story_model
 
 from board.store.engine import open_engine
 from board.store.schema import upgrade
@@ -21,8 +19,7 @@ from board.store.schema import upgrade
 @pytest.fixture(scope="session")
 def read_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The read model of `board_history.story()` at its `NOW`, in SQLite. It is shared: do not write to it."""
-    engine = new_sqlite(tmp_path_factory.mktemp("board") / "board.db")
-    ingest(engine, replayed(story(), policies(), NOW))
+    engine = story_model(tmp_path_factory.mktemp("board") / "board.db")
     yield engine
     engine.dispose()
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from board_history import NOW, story
+from board_history import NOW
 from board_rows import add_incident
 from browser_board import MANY, TIMEOUT_MS, RunningBoard, Viewport, running_board, started_chromium
 from playwright.sync_api import Browser, BrowserContext
-from replayed import ingest, replayed
-from story import policies as story_policies
+from story_model import story_model
 
 from board.store.engine import open_engine, writing
 from board.store.schema import upgrade
@@ -50,9 +49,7 @@ def tab(chromium: Browser) -> Iterator[Callable[..., Viewport]]:
 @pytest.fixture(scope="session")
 def story_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBoard]:
     """A board of the history that all tests of the board use. Tests change incidents of their own only."""
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('story')}/board.db")
-    upgrade(engine)
-    ingest(engine, replayed(story(), story_policies(), NOW))
+    engine = story_model(tmp_path_factory.mktemp("story") / "board.db")
     yield from running_board(engine)
 
 

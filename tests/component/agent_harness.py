@@ -37,6 +37,8 @@ from streams.sla.policy import Policies
 INCIDENTS, LEDGER = "incidents", "ledger"
 AGENTS = (INCIDENTS, LEDGER)
 FRESH = 64 * 1024 * 1024
+#: Whether processors of a class do: to ask a protocol takes as long as a small transaction.
+finishes = cache(lambda kind: issubclass(kind, FinishesTransactions))
 PrefixReader = Callable[[bytes], Fields | None]
 OUTPUTS = ("incidents", "alerts", "impacts", "credits")
 
@@ -174,7 +176,7 @@ class Cluster:
         self.rebuild(task)
 
     def _commit(self, task: StreamTask, effects: Effects) -> None:
-        if isinstance(task.processor, FinishesTransactions):
+        if finishes(type(task.processor)):
             while not task.processor.finish(effects, 1):
                 pass
         for key, value in effects.rows.items():

@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 from cli.embedded_kafka.node_files import free_port
+from tests.preloaded import PreloadedProcess, start
+from tests.preloaded.commands import IMPORTS
 from tests.waiting import TIMEOUT_S, wait
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +36,9 @@ _STOP_S = 10.0
 
 
 class Process:
-    """`sla <command>` as a process of its own."""
+    """`sla <command>` as a process of its own; one that is `preloaded` has its imports done."""
 
-    def __init__(self, command: str, brokers: str, folder: Path) -> None:
+    def __init__(self, command: str, brokers: str, folder: Path, *, preloaded: bool) -> None:
         port = free_port()
         self.name = command
         self.url = f"http://127.0.0.1:{port}"
@@ -55,13 +57,18 @@ class Process:
             "SLA_NOTIFY_ROUTES": str(_routes(folder)),
             "SLA_BOARD_DATABASE_URL": f"sqlite:///{folder}/board.db",
         }
+        program = ["-c", "from cli.main import main; main()", command]
         with self.log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", "from cli.main import main; main()", command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
+            self._process: subprocess.Popen[bytes] | PreloadedProcess = (
+                start(program, IMPORTS[command], env=environment, output=output)
+                if preloaded
+                else subprocess.Popen(
+                    [sys.executable, *program],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=environment,
+                )
             )
 
     def get(self, path: str) -> tuple[int, Any]:
@@ -146,14 +153,14 @@ def test_processes_say_that_kafka_is_away_and_end_in_time(kind: str, tmp_path: P
         for command in PORTS:
             folder = tmp_path / command
             folder.mkdir()
-            process = Process(command, brokers, folder)
+            process = Process(command, brokers, folder, preloaded=kind == "silent")
             started.callback(process.kill)
             processes.append(process)
         for process in processes:
             wait(process.live, process.log.read_text, every_s=0.1)
-        in_time = max(_STOP_S, 3 * (time.monotonic() - began))
         for process in processes:
             wait(process.says_why, process.log.read_text, every_s=0.1)
+        in_time = max(_STOP_S, 3 * (time.monotonic() - began))
         asked = time.monotonic()
         for process in processes:
             process.terminate()

@@ -1,19 +1,18 @@
-"""One real Kafka for the whole session; each test keeps to topics of its own by a prefix."""
+"""One real Kafka for all test processes of a run; each test keeps to topics of its own by a prefix."""
 
 import itertools
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from billed_at_once import write_policies
 from click.testing import Result
 from on_kafka import PARTITIONS, Run
+from shared_broker import SHORT_LIVED, shared_broker
 from typer.testing import CliRunner
 
 from cli.embedded_kafka import node_files
-from cli.embedded_kafka.broker import start_broker
 from cli.embedded_kafka.node_files import free_port
 from cli.embedded_kafka.startup_cache import make_startup_cache
 from cli.incidents import acting
@@ -24,16 +23,22 @@ from cli.main import app
 from cli.support import waiting
 from connect.kafka_io import group_offsets, reader
 from streams.topics import declared
+from tests.preloaded import start
+from tests.preloaded.commands import IMPORTS
 from tests.waiting import TIMEOUT_S, wait
 
 _numbers = itertools.count(1)
 
 
+#: Test processes share a broker: what is in one has the process's name in front.
+_PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "t")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def short_lived_brokers() -> None:
-    """Brokers of tests live for seconds: the work of starts is done once, and Java's second compiler stays away."""
+    """Further brokers live for seconds: the work of starts is done once."""
     make_startup_cache()
-    node_files._JVM += ("-XX:TieredStopAtLevel=1",)
+    node_files._JVM += SHORT_LIVED
 
 
 @pytest.fixture(autouse=True)
@@ -47,16 +52,15 @@ def time_for_a_machine_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[str]:
+def broker() -> str:
     """The bootstrap address of a broker that all tests share: do not stop, pause or restart it."""
-    with start_broker() as running:
-        yield running.bootstrap
+    return shared_broker()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deployment(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A worker on topics of its own, which tests share; the environment that names them."""
-    prefix = "with-worker"
+    """A worker on topics of its own, which tests of a module share; the environment that names them."""
+    prefix = f"{_PROCESS}-{next(_numbers)}-with-worker"
     apply_topics(broker, declared(prefix, 2))
     port = free_port()
     folder = tmp_path_factory.mktemp("worker")
@@ -65,26 +69,24 @@ def deployment(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     settings = {"SLA_PARTITIONS": "2", "SLA_HEALTH_PORT": str(port), "SLA_BACKFILL_QUIET": "PT1S"}
     settings |= {"SLA_MARK_EVERY": "PT1S"}
     log = folder / "worker.log"
-    with (
-        log.open("wb") as file,
-        subprocess.Popen(WORKER, stdout=file, stderr=file, env={**os.environ, **named, **settings}) as worker,
-    ):
+    with log.open("wb") as file:
+        worker = start(WORKER[1:], IMPORTS["worker"], env={**os.environ, **named, **settings}, output=file)
 
-        def ready() -> bool:
-            assert worker.poll() is None, log.read_text()
-            return answers(f"http://127.0.0.1:{port}/ready")
+    def ready() -> bool:
+        assert worker.poll() is None, log.read_text()
+        return answers(f"http://127.0.0.1:{port}/ready")
 
-        wait(ready, log.read_text)
-        yield named
-        worker.terminate()
-        assert worker.wait(TIMEOUT_S) == 0
+    wait(ready, log.read_text)
+    yield named
+    worker.terminate()
+    assert worker.wait(TIMEOUT_S) == 0
 
 
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> str:
     """A start for topic, group and transactional ids that no other test has."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
-    return f"t{next(_numbers)}-{name[:40]}-"
+    return f"{_PROCESS}-{next(_numbers)}-{name[:40]}-"
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from cli.embedded_kafka.node_files import free_port
 from cli.kafka_io.topic_admin import apply_topics
-from cli.local.stack import PARTITIONS, Stack
+from cli.local.stack import PARTITIONS, WORKER, Stack
 from streams.topics import declared
+from tests.preloaded import PreloadedProcess, start
+from tests.preloaded.commands import IMPORTS
 
 
 class SharedStack(Stack):
@@ -42,6 +44,9 @@ class SharedStack(Stack):
 
     def apply_topics(self) -> None:
         apply_topics(self.bootstrap, declared(self.prefix, self._partitions, 1))
+
+    def _launched(self, environment: Mapping[str, str], log: BinaryIO) -> PreloadedProcess:  # type: ignore[override]
+        return start(WORKER[1:], IMPORTS["worker"], env=environment, output=log)
 
     def __enter__(self) -> Self:
         return self

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,19 +19,21 @@ from connect.kafka_io.reader import read_topics
 from streams.serde.codec import decode
 from streams.sla.events import Rejection
 from streams.time_source import SystemTimeSource
+from tests.preloaded import PreloadedProcess, start
+from tests.preloaded.commands import IMPORTS
 from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
 
-_COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "board", "--port", "0"]
+_COMMAND = ["-c", "from cli.main import main; main()", "board", "--port", "0"]
 _PAUSES_S = (0.0, 0.6)
 
 
 @contextmanager
-def board(environment: dict[str, str], log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def board(environment: dict[str, str], log: Path) -> Iterator[tuple[PreloadedProcess, str]]:
     """A board process and its address; it is killed at the end."""
     with log.open("wb") as output:
-        process = subprocess.Popen(_COMMAND, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+        process = start(_COMMAND, IMPORTS["board"], env=environment, output=output)
     try:
 
         def started() -> bool:

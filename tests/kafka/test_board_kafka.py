@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random  # noqa: TID251 -- seeded
@@ -29,12 +27,15 @@ from streams.kafka import kafka_python_clients
 from streams.settings import Settings, read_settings
 from streams.sla.instants import DAY
 from streams.topics import declared
+from tests.preloaded import start
 from tests.waiting import wait
 
 pytestmark = pytest.mark.kafka
 
 ALWAYS = 40_000 * DAY
 KILLS = 3
+INGESTING = Path(__file__).with_name("ingesting_process.py")
+IMPORTED = ("board.ingest.thread", "board.store.schema", "sqlite3", "psycopg")
 
 
 @pytest.fixture(scope="module")
@@ -114,16 +115,13 @@ def test_kill_9_under_load_leaves_what_follows_from_the_topics(
     load.start()
     random, positions = Random(1), []
     for _ in range(KILLS):
-        process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("ingesting_process.py")), url],
-            stdout=subprocess.PIPE,
-            env={**os.environ},
-            text=True,
-        )
-        assert process.stdout is not None
+        reading, writing = os.pipe()
+        process = start([str(INGESTING), url], IMPORTED, output=writing)
+        os.close(writing)
         wanted = random.randrange(1, 8)
+        said = open(reading, encoding="utf-8")  # noqa: SIM115 -- it is closed when the process has ended
         try:
-            for line in process.stdout:
+            for line in said:
                 if line.startswith("position "):
                     positions.append(int(line.removeprefix("position ")))
                     wanted -= 1
@@ -132,7 +130,7 @@ def test_kill_9_under_load_leaves_what_follows_from_the_topics(
         finally:
             process.kill()
             process.wait()
-            process.stdout.close()
+            said.close()
     enough.set()
     load.join()
     engine = open_engine(url)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,8 @@ from on_kafka import Run
 
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.preloaded import start
+from tests.preloaded.commands import IMPORTS
 from tests.waiting import TIMEOUT_S, wait
 
 pytestmark = pytest.mark.kafka
@@ -29,7 +29,7 @@ _EVENT = {
     "time": format_rfc3339(SystemTimeSource().now()),
     "data": {"scope": "platform", "component": "api", "impact": "complete_outage", "channel": "monitor"},
 }
-_COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "board", "--port", "0"]
+_COMMAND = ["-c", "from cli.main import main; main()", "board", "--port", "0"]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def address(broker: str, topics: str, database: str, tmp_path: Path) -> Iterator
         "SLA_BOARD_DATABASE_URL": database,
     }
     with log.open("wb") as output:
-        process = subprocess.Popen(_COMMAND, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+        process = start(_COMMAND, IMPORTS["board"], env=environment, output=output)
     try:
 
         def reached_end() -> bool:

@@ -210,7 +210,7 @@ def test_consumers_see_what_is_committed_and_go_on_where_they_stopped(broker: st
 
 def consumed(broker: str, topics: str, count: int) -> list[str]:
     found = []
-    with consume_credits(broker, group="totals", prefix=topics) as credits_:
+    with consume_credits(broker, group=f"{topics}-totals", prefix=topics) as credits_:
         for event in credits_:
             found.append(event.id)
             if len(found) == count:
@@ -222,7 +222,7 @@ def consumed(broker: str, topics: str, count: int) -> list[str]:
 def test_consumers_read_every_compression(broker: str, topics: str, compression: str) -> None:
     issue(broker, topics, range(20), compression)
     found: list[str] = []
-    with consume_credits(broker, group="billing", prefix=topics) as credits:
+    with consume_credits(broker, group=f"{topics}-billing", prefix=topics) as credits:
         for event in credits:
             found.append(event.id)
             if len(found) == 20:
@@ -234,12 +234,12 @@ def test_an_undecodable_record_is_told_with_its_coordinates_or_handled(broker: s
     put(broker, f"{topics}.credits", b"\xff\xfe")
     put(broker, f"{topics}.credits", credit(1)[1])
     with (
-        consume_credits(broker, group="strict", prefix=topics) as credits_,
+        consume_credits(broker, group=f"{topics}-strict", prefix=topics) as credits_,
         pytest.raises(UndecodableRecord, match=r"\.credits, partition 0, offset 0: undecodable: "),
     ):
         next(iter(credits_))
     told: list[UndecodableRecord] = []
-    with consume_credits(broker, group="patient", prefix=topics, on_undecodable=told.append) as credits_:
+    with consume_credits(broker, group=f"{topics}-patient", prefix=topics, on_undecodable=told.append) as credits_:
         assert next(iter(credits_)).id == "credit-1"
     assert [problem.value for problem in told] == [b"\xff\xfe"]
 
@@ -253,7 +253,7 @@ def test_a_second_consumer_of_a_group_joins_and_nothing_is_lost(broker: str, top
 
     def consume(name: str) -> None:
         options = {"session_timeout_ms": 6_000, "heartbeat_interval_ms": 300}
-        with consume_credits(broker, group="shared", prefix=topics, kafka=options) as credits_:
+        with consume_credits(broker, group=f"{topics}-shared", prefix=topics, kafka=options) as credits_:
             for event in credits_:
                 found[name].append(event.id)
                 if name == "first" and len(found[name]) == 30:

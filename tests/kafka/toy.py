@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,10 +17,12 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from cli.embedded_kafka.node_files import free_port
+from tests.preloaded import PreloadedProcess, start
+from tests.preloaded.commands import IMPORTS
 from tests.waiting import TIMEOUT_S, wait
 
-ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("toy_worker.py")
+_IMPORTS = ("cli.support.quick_imports", "streams.runtime.worker", *IMPORTS["worker"][3:])
 
 
 class TopicReader:
@@ -64,7 +63,7 @@ class Toy:
     agents: dict[str, list[str]]
     partitions: int = 4
     folder: Path = Path()
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[PreloadedProcess] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
     readers: dict[str, TopicReader] = field(default_factory=dict)
 
@@ -81,7 +80,7 @@ class Toy:
         admin.create_topics([NewTopic(name, self.partitions, 1, topic_configs=conf) for name, conf in names.items()])
         admin.close()
 
-    def start_worker(self, **more: object) -> subprocess.Popen[bytes]:
+    def start_worker(self, **more: object) -> PreloadedProcess:
         port = free_port()
         options = {
             "app_id": f"{self.prefix}app",
@@ -96,13 +95,7 @@ class Toy:
             **more,
         }
         log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
-        worker = subprocess.Popen(
-            [sys.executable, str(WORKER), json.dumps(options)],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=log,
-            stdout=log,
-        )
+        worker = start([str(WORKER), json.dumps(options)], _IMPORTS, cwd=self.folder, output=log)
         log.close()
         self.workers.append(worker)
         self.ports.append(port)
@@ -170,7 +163,7 @@ class Toy:
         """Until every input has its output, and every key's timer has acted."""
         self.wait_for(lambda: self.applied(agent) >= inputs + keys, f"{inputs}+{keys} outputs")
 
-    def end(self, worker: subprocess.Popen[bytes]) -> None:
+    def end(self, worker: PreloadedProcess) -> None:
         """Tell a worker to end, which it does in good order once it has begun to serve."""
         number = self.workers.index(worker)
         self.wait_for(lambda: self.get("/live", number)[0] == 200, "a worker that serves")
