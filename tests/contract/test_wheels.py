@@ -62,7 +62,7 @@ def environment(folder: Path, wheel: Path, libraries: Path) -> Path:
     venv.create(folder, with_pip=False)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run(
-        [*pip, "install", "--ignore-installed", "--no-deps", "--prefix", str(folder), str(wheel)],
+        [*pip, "install", "--ignore-installed", "--no-deps", "--no-compile", "--prefix", str(folder), str(wheel)],
         check=True,
         timeout=600,
     )

@@ -57,30 +57,39 @@ ROUTING = "version: 1\ndestinations:\n  ops: {kind: slack, secret: {env: A}}\nro
 
 
 @pytest.mark.parametrize(
-    ("text", "load", "error"),
-    [
-        pytest.param(policy_of(entries("c{}, ")), load_policy, PolicyError, id="undeclared components"),
-        pytest.param(SMALL + "others:\n" + entries("  - c{}\n"), load_policy, PolicyError, id="an unknown list"),
-        pytest.param(source("    only_tenants: [" + entries("t{}, ") + "]\n"), load_mapping, None, id="tenants"),
+    ("written", "load", "error"),
+    [  # Texts are made in the test: every test process collects them all.
+        pytest.param(lambda: policy_of(entries("c{}, ")), load_policy, PolicyError, id="undeclared components"),
         pytest.param(
-            source("    ignore:\n" + entries("      - {{no.x: t{}}}\n")), load_mapping, MappingError, id="paths"
+            lambda: SMALL + "others:\n" + entries("  - c{}\n"), load_policy, PolicyError, id="an unknown list"
         ),
         pytest.param(
-            source("    tier:\n" + entries("      - {{value: t{}}}\n")), load_mapping, MappingError, id="tiers"
+            lambda: source("    only_tenants: [" + entries("t{}, ") + "]\n"), load_mapping, None, id="tenants"
         ),
         pytest.param(
-            "version: 1\nsources:\n" + entries(SOURCE.replace("{}", "a{}") + "    only_tenants: [acme]\n"),
+            lambda: source("    ignore:\n" + entries("      - {{no.x: t{}}}\n")), load_mapping, MappingError, id="paths"
+        ),
+        pytest.param(
+            lambda: source("    tier:\n" + entries("      - {{value: t{}}}\n")), load_mapping, MappingError, id="tiers"
+        ),
+        pytest.param(
+            lambda: "version: 1\nsources:\n" + entries(SOURCE.replace("{}", "a{}") + "    only_tenants: [acme]\n"),
             load_mapping,
             None,
             id="sources",
         ),
-        pytest.param(ROUTING + "  - to: [" + entries("ops{}, ") + "]\n", load_routing, RoutingError, id="destinations"),
-        pytest.param(ROUTING + entries("  - {{sent_to: ops{}}}\n"), load_routing, RoutingError, id="unknown keys"),
+        pytest.param(
+            lambda: ROUTING + "  - to: [" + entries("ops{}, ") + "]\n", load_routing, RoutingError, id="destinations"
+        ),
+        pytest.param(
+            lambda: ROUTING + entries("  - {{sent_to: ops{}}}\n"), load_routing, RoutingError, id="unknown keys"
+        ),
     ],
 )
 def test_half_a_megabyte_is_checked_within_seconds(
-    tmp_path: Path, text: str, load: Callable[[Path], object], error: type[PolicyError] | None
+    tmp_path: Path, written: Callable[[], str], load: Callable[[Path], object], error: type[PolicyError] | None
 ) -> None:
+    text = written()
     assert len(text) > 0.9 * SIZE
     file = tmp_path / "large.yaml"
     file.write_text(text, encoding="utf-8")
