@@ -11,13 +11,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import IO, Protocol, Self
 
 from cli.embedded_kafka.node_files import free_port
 from cli.kafka_io.topic_admin import apply_topics
 from streams.topics import declared
+from tests.preloaded import PreloadedProcess, start
+from tests.preloaded.session import is_part_of_a_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "sla"
@@ -36,6 +38,7 @@ SETTINGS = {
     "SLA_LOG_FORMAT": "json",
     "PYTHONUNBUFFERED": "1",
 }
+_IMPORTS = ("agents.worker", "faust.assignor.leader_assignor", "faust.tables.manager")
 READY_S = 180.0
 STOP_S = 60.0
 
@@ -52,7 +55,9 @@ class Brokers(Protocol):
 class Worker:
     """A worker process. `kill` is SIGKILL, `pause` and `resume` are SIGSTOP and SIGCONT."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], health_port: int, log: Path) -> None:
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes] | PreloadedProcess, health_port: int, log: Path
+    ) -> None:
         self.name = name
         self.process = process
         self.log = log
@@ -147,14 +152,7 @@ class Deployment:
         log = self.folder / f"{name}.log"
         given = {"SLA_BROKERS": self.bootstrap, "SLA_HEALTH_PORT": str(port), **self._settings, **environment}
         with log.open("ab") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.worker"],
-                stdout=file,
-                stderr=file,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(self.tree), **given},
-                cwd=self.tree,
-            )
+            process = started("tests.faults.worker", _IMPORTS, given, file, self.tree)
         worker = Worker(name, process, port, log)
         self.workers.append(worker)
         if wait:
@@ -167,6 +165,17 @@ class Deployment:
     def wait_until_served(self, seconds: float = READY_S) -> None:
         """Until every live worker is ready, so that every partition is processed."""
         wait_for(lambda: bool(self.alive()) and all(map(Worker.ready, self.alive())), "workers are ready", seconds)
+
+
+def started(
+    module: str, imports: Sequence[str], given: Mapping[str, str], output: IO[bytes], tree: Path = ROOT, *words: str
+) -> subprocess.Popen[bytes] | PreloadedProcess:
+    """A module as a process that runs the code in a tree. In a run of the tests its imports are done already."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), **given}
+    if tree == ROOT and is_part_of_a_run():
+        return start(["-m", module, *words], imports, env=environment, cwd=tree, output=output)
+    command = [sys.executable, "-m", module, *words]
+    return subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment, cwd=tree)
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = READY_S) -> None:

@@ -17,13 +17,15 @@ from kafka import KafkaConsumer, TopicPartition
 
 from cli.embedded_kafka.broker import start_broker
 from streams.time_source import SystemTimeSource
+from tests.preloaded import PreloadedProcess
 
 from .billing import totals
-from .deployment import PARTITIONS, PREFIX, ROOT, Brokers, Deployment, patiently, wait_for
+from .deployment import PARTITIONS, PREFIX, ROOT, Brokers, Deployment, patiently, started, wait_for
 from .evidence import gather, lag, unread_credits
 from .load import Incidents, Publisher, Sent, contracts, past
 from .oracle import Verdict, judge
 
+_BILLING = ("kafka", "streams.serde.codec")
 SETTLE_S = 14.0
 """Backfill's quiet, the statements after it, and one more round of provisional ones."""
 
@@ -85,7 +87,7 @@ class Run:
         self.short = short
         self.publisher = Publisher(deployment.bootstrap)
         self.incidents = Incidents(result.seed)
-        self.billing: subprocess.Popen[bytes] | None = None
+        self.billing: subprocess.Popen[bytes] | PreloadedProcess | None = None
 
     def times(self, full: int, short: int) -> range:
         """How often to repeat a fault."""
@@ -105,9 +107,9 @@ class Run:
         return self.deployment.folder / "billing.sqlite"
 
     def start_billing(self) -> None:
-        command = [sys.executable, "-m", "tests.faults.billing", self.deployment.bootstrap, f"{PREFIX}.credits"]
+        words = (self.deployment.bootstrap, f"{PREFIX}.credits", str(self.ledger_file))
         with (self.deployment.folder / "billing.log").open("ab") as log:
-            self.billing = subprocess.Popen([*command, str(self.ledger_file)], cwd=ROOT, stderr=log)
+            self.billing = started("tests.faults.billing", _BILLING, {}, log, ROOT, *words)
 
     def stop_billing(self) -> None:
         """As a crash would; it is not left behind whatever happened."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -13,6 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from cli.embedded_kafka.node_files import free_port
+from tests.preloaded import PreloadedProcess, start
+from tests.preloaded.commands import IMPORTS
 from tests.waiting import TIMEOUT_S, wait
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ class CommandProcess:
             "SLA_LOG_FORMAT": "json",
             **environment,
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: PreloadedProcess | None = None
 
     def start(self) -> None:
         """Returns when it is ready."""
@@ -46,13 +46,12 @@ class CommandProcess:
     def launch(self) -> None:
         """Returns before it serves."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", self._program, self._command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+            self._process = start(
+                ["-c", self._program, self._command],
+                IMPORTS[self._command],
                 env=self._environment,
                 cwd=ROOT,
+                output=log,
             )
 
     @property

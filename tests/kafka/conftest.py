@@ -9,10 +9,11 @@ import pytest
 from billed_at_once import write_policies
 from click.testing import Result
 from on_kafka import PARTITIONS, Run
-from shared_broker import SHORT_LIVED, shared_broker
+from shared_broker import SHORT_LIVED, formatted, shared_broker
 from typer.testing import CliRunner
 
 from cli.embedded_kafka import node_files
+from cli.embedded_kafka.broker import Broker
 from cli.embedded_kafka.node_files import free_port
 from cli.embedded_kafka.startup_cache import make_startup_cache
 from cli.incidents import acting
@@ -39,6 +40,7 @@ def short_lived_brokers() -> None:
     """Further brokers live for seconds: the work of starts is done once."""
     make_startup_cache()
     node_files._JVM += SHORT_LIVED
+    Broker._format = formatted  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
+from shared_broker import FORMAT
 
 from cli.embedded_kafka.broker import Broker, BrokerError, main, start_broker
 from cli.embedded_kafka.jars import kafka_jars
@@ -28,6 +29,12 @@ from tests.waiting import TIMEOUT_S, wait
 pytestmark = pytest.mark.kafka
 
 VALUES = [b"one", b"two", b"three"]
+
+
+@pytest.fixture(autouse=True)
+def formatted_by_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data directories of these tests are made by Kafka, as for users."""
+    monkeypatch.setattr(Broker, "_format", FORMAT)
 
 
 def create(bootstrap: str, topic: str) -> None:
