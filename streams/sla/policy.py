@@ -187,5 +187,10 @@ class Policies:
                 chosen = policy
         return chosen
 
+    @property
+    def longest_claim(self) -> int:
+        """How long after its end a month can be claimed by the policy that allows it longest, in microseconds."""
+        return max(p.statements.grace + p.credit.claim_within for versions in self.by_name.values() for p in versions)
+
     def exact(self, name: str, version: str) -> Policy | None:
         return next((p for p in self.by_name.get(name, ()) if p.version == version), None)

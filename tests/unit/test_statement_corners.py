@@ -254,3 +254,12 @@ def test_r26_a_quiet_month_that_turns_out_not_to_be_is_adjusted_from_nothing() -
         "04-04 final 1 credit 0",
         "04-04 adjusted 2 credit 10000 delta 10000",
     ]
+
+
+def test_r26_a_claim_that_is_too_late_by_every_policy_is_rejected_when_it_arrives_also_in_a_backfill() -> None:
+    """Its sender gets it back whole, and at once."""
+    late = claimed("2026-06-03T00:00:01Z", "2026-03", id="late")
+    outputs = run(contract(FEBRUARY), late, *OUTAGE, backfill=True, until="2026-07-01T00:00:00Z")
+    kinds = [each["type"] for each in outputs]
+    assert kinds.index("sla.rejected") < kinds.index("credit.statement")
+    assert outputs[kinds.index("sla.rejected")]["data"]["code"] == "too_late"

@@ -21,10 +21,15 @@ class RejectedClaim(NamedTuple):
 
 
 def reject_claim(account: Account, event: Event) -> Rejection | None:
-    """A claim after `claimable_until` is too late. One that arrives before the final statement is stored and judged by
-    that: a contract fact that is yet to come may give the month another plan, with other terms of claims (R2)."""
+    """A claim after `claimable_until` is too late. Before the final statement only one that is too late by every policy
+    is rejected: a contract fact that is yet to come may give the month another plan, with other terms of claims (R2).
+    Any other is stored and judged by the final statement."""
     assert isinstance(event.payload, CreditClaimed)
-    return late_claim(account, event) if account.state_of(Month(event.payload.month)).settled is not None else None
+    month = Month(event.payload.month)
+    rejection, terms = late_claim(account, event), account.terms(month)
+    if account.state_of(month).settled is None and terms is not None:
+        return rejection if event.time > terms.period.end + account.policies.longest_claim else None
+    return rejection
 
 
 def late_claim(account: Account, event: Event) -> Rejection | None:
