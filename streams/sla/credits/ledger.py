@@ -79,7 +79,8 @@ class Ledger:
         account.add_fact(event, arrival, position)
         # The earliest fact decides zone and currency of every month, and flags are those of all facts (R24).
         everything = before is not None and before != (contracts.first, contracts.flags())
-        self.timers.recheck([event.subject], account.begin if everything else event.payload.valid_from, LATEST, arrival)
+        start = account.begin if everything else event.payload.valid_from
+        self.timers.recheck([event.subject], start, LATEST, arrival, own=True)
         return self.timers.posted()
 
     def check(self, event: ev.Event, arrival: int, waiting: int = 0) -> Duplicate | Rejected | None:
@@ -132,9 +133,7 @@ class Ledger:
         of many impact lists are queued."""
         self.timers.finish(tenant)
         erased = erase(tenant, home, self.erasures, self._accounts, self._impacts, self._maintenance)
-        self.timers.remove(tenant)
-        if erased.pseudonym in self._accounts:
-            self.timers.schedule(self._accounts[erased.pseudonym])
+        self.timers.rename(tenant, self._accounts.get(erased.pseudonym))
         if len(erased.impacts) > SLICE:
             self.timers.rewrites.add(erased.impacts, arrival)
             erased = erased._replace(impacts=[])

@@ -4,7 +4,7 @@ name an erased tenant (R26, R29)."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.account import Account
@@ -58,12 +58,14 @@ class LedgerTimers:
         self.rechecks = Rechecks(*(accounts, self.month_close), account_of=self._active_account, schedule=self.schedule)
         self.rewrites = ImpactRewrites(impacts)
         self._eviction_due: int | None = None
+        self._unfinished = False
+        """Whether what `finish` had to do raised: it is done under the new name."""
 
     # -- what inputs change --------------------------------------------------------------------------------------------
 
     def arrived(self, arrival: int, *, backfill: bool) -> None:
         """An input arrived: work that was begun is completed before it is applied."""
-        self._work.complete()
+        self._complete()
         if not self.clock:
             self.clock = arrival
             self._schedule_eviction()
@@ -79,10 +81,19 @@ class LedgerTimers:
             self.month_close.out_of_turn_until = arrival
         return later
 
-    def recheck(self, tenants: Collection[str] | None, start: int, end: int, arrival: int) -> None:
+    def _complete(self) -> None:
+        """Do all that is left of what was begun. Where that raises it is due as before, and raises by itself: it costs
+        its own tenant, and no input of others (R27)."""
+        with suppress(Exception):
+            self._work.complete()
+
+    def recheck(
+        self, tenants: Collection[str] | None, start: int, end: int, arrival: int, *, own: bool = False
+    ) -> None:
         """Inputs of the months within [start, end) changed, for some tenants or all. Of the months to come only the
-        first is rechecked: evaluating it schedules the next one while an outage lasts."""
-        self.rechecks.add(tenants, start, min(end, max(self.clock, start) + 1), arrival)
+        first is rechecked: evaluating it schedules the next one while an outage lasts. `own` says that the input is the
+        tenant's alone: it is rejected where what it says raises."""
+        self.rechecks.add(tenants, start, min(end, max(self.clock, start) + 1), arrival, own=own)
 
     def schedule(self, account: Account) -> None:
         """Set an account's timers to what is due next."""
@@ -90,13 +101,18 @@ class LedgerTimers:
 
     def finish(self, tenant: str) -> None:
         """Do all that is due for a tenant now: its account is about to get another name."""
-        self._work.complete()
-        self.rechecks.finish(tenant)
+        self._complete()
+        self._unfinished = not self.rechecks.finish(tenant)
         self.month_close.drop_rows(tenant)  # the erasure has every month under the pseudonym
 
-    def remove(self, tenant: str) -> None:
-        """No account has this name any more."""
+    def rename(self, tenant: str, account: Account | None) -> None:
+        """No account has this name any more. `account` is the one that had it, under its pseudonym."""
         self._timers.set(tenant, None)
+        if account is not None:
+            with self._set_aside(account):
+                if self._unfinished:
+                    self.recheck([account.tenant], account.begin, LATEST, self.clock)
+                self.schedule(account)
 
     def posted(self) -> Posted:
         """What followed since the last call."""
@@ -250,7 +266,7 @@ class LedgerTimers:
         quarantined."""
         if not self._timers.release(tenant):
             return False
-        self._work.complete()
+        self._complete()
         self._eviction.begin_again()
         account = self._accounts.get(tenant)
         if account is not None:

@@ -47,13 +47,14 @@ class Rechecks:
         """Restore a queued recheck."""
         self._queue.restore(item)
 
-    def add(self, tenants: Collection[str] | None, start: int, end: int, arrival: int) -> None:
-        """Inputs of the months within [start, end) changed at `arrival`, for some tenants or all."""
+    def add(self, tenants: Collection[str] | None, start: int, end: int, arrival: int, *, own: bool = False) -> None:
+        """Inputs of the months within [start, end) changed at `arrival`, for some tenants or all; `own`: of one tenant,
+        by its own input, which may raise."""
         names: Collection[str] = self._accounts.keys() if tenants is None else tenants & self._accounts.keys()
         if len(names) <= MONTHS_AT_ONCE:
             accounts = [account for name in sorted(names) if (account := self._account_of(name)) is not None]
             if sum([account.count_months(start, end) for account in accounts]) <= MONTHS_AT_ONCE:
-                settled = [account for account in accounts if not self._recheck_open(account, start, end)]
+                settled = [account for account in accounts if not self._recheck_open(account, start, end, own=own)]
                 if not settled:
                     return
                 if self._month_close.count_items(settled, start, end) <= INCIDENTS_AT_ONCE:
@@ -80,22 +81,30 @@ class Rechecks:
         number, remaining = self._queue.advance(resume)
         self._changed[number] = remaining
 
-    def finish(self, tenant: str) -> None:
-        """Do what is queued for a tenant now: its account is about to get another name. No row has the old one."""
-        account = self._account_of(tenant)
+    def finish(self, tenant: str) -> bool:
+        """Do what is queued for a tenant now: its account is about to get another name. No row has the old one. False
+        where that raises."""
+        account, done = self._account_of(tenant), True
         for item in self._queue.items() if account is not None else ():
             if tenant > item.after and (item.tenants is None or tenant in item.tenants):
                 assert account is not None
-                finish(self._recheck(account, item.start, item.end, item.arrival))
+                done = self._done(account, item.start, item.end, item.arrival) and done
         self._changed.update(self._queue.remove(tenant))
+        return done
 
-    def _recheck_open(self, account: Account, start: int, end: int) -> bool:
-        """Recheck an account whose months are all open; False where one is settled, so that it has to be computed."""
+    def _recheck_open(self, account: Account, start: int, end: int, *, own: bool) -> bool:
+        """Recheck an account whose months are all open; False where one is settled, so that it has to be computed, or
+        where that raises by the input of another."""
         if not len(account.contracts):
             return True
-        if not self._month_close.recheck_open(account, start, end):
+        try:
+            if not self._month_close.recheck_open(account, start, end):
+                return False
+            self._schedule(account)
+        except Exception:
+            if own:
+                raise
             return False
-        self._schedule(account)
         return True
 
     def _done(self, account: Account, start: int, end: int, arrival: int) -> bool:
