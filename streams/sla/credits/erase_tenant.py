@@ -87,5 +87,5 @@ def erase(
         account.erase_tenant(pseudonym, erasures)
         accounts[pseudonym] = account
         facts, months = list(account.facts.values()), list(account.months.items())
-    changed_windows = maintenance.erase_tenant(erasures)
+    changed_windows = maintenance.erase_tenant(tenant, erasures)
     return ErasedTenant(tenant, pseudonym, facts, months, changed_windows, impacts.erase_tenant(tenant, pseudonym))
