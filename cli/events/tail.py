@@ -44,7 +44,13 @@ def tail(
     undecodable, decode = 0, codec_of(settings).decode
     with TopicReader(settings.bootstrap(), names, settings.aiokafka_security()) as reader:
         show = _json_line if as_json else _Screen().show
-        for record in _records(reader, from_beginning=from_beginning, until_idle=until_idle):
+        if from_beginning:
+            reader.from_beginning()
+        else:
+            reader.from_now()
+        if from_beginning and until_idle is not None:
+            undecodable += _show_sorted(reader, show, decode)
+        for record in _arriving(reader, until_idle):
             undecodable += not _shown(record, show, decode)
     if undecodable:
         typer.echo(f"{undecodable:,} record{'' if undecodable == 1 else 's'} could not be decoded", err=True)
@@ -56,23 +62,31 @@ def full_name(topic: str, prefix: str) -> str:
     return topic if topic.startswith(f"{prefix}.") else f"{prefix}.{topic}"
 
 
-def _records(reader: TopicReader, *, from_beginning: bool, until_idle: float | None) -> Iterator[TopicRecord]:
-    from connect.kafka_io.reader import in_order
+def _show_sorted(reader: TopicReader, show: Callable[[Mapping[str, object]], None], decode: Decode) -> int:
+    """Print what is there by arrival; how many records can't be decoded."""
+    import json
 
-    if from_beginning:
-        reader.from_beginning()
-    else:
-        reader.from_now()
-    if from_beginning and until_idle is not None:
-        there: list[TopicRecord] = []
-        with counting("records read") as one:
-            while not reader.at_end():
-                for record in reader.poll():
-                    there.append(record)
-                    one()
-        there.sort(key=in_order)
-        yield from there
-        del there
+    from cli.events.sorted_events import sorted_events
+
+    undecodable = 0
+    with counting("records read", total=reader.size) as one:
+        for line, problem in sorted_events(_counted(reader, one), decode):
+            if line is None:
+                typer.echo(problem, err=True)
+                undecodable += 1
+            else:
+                show(json.loads(line))
+    return undecodable
+
+
+def _counted(reader: TopicReader, one: Callable[[], None]) -> Iterator[list[TopicRecord]]:
+    for records in reader.there(later=True):
+        for _ in records:
+            one()
+        yield records
+
+
+def _arriving(reader: TopicReader, until_idle: float | None) -> Iterator[TopicRecord]:
     last = time.monotonic()
     while until_idle is None or time.monotonic() - last < until_idle:
         found = reader.poll()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from kafka.errors import KafkaError
 
 from connect.client.errors import BrokerUnavailable
-from connect.client.subscription import REMEMBERED, SHUTDOWN_MS, OnUndecodable, Subscription
+from connect.client.subscription import SHUTDOWN_MS, OnUndecodable, Subscription
 from streams.kafka import kafka_python_clients
 from streams.kafka.causes import explained_error
 from streams.schema_registry.client import SchemaRegistry
@@ -99,11 +99,7 @@ def _subscription(
     codec = reading_codec(schema_registry, 0.0)
     consumer, _ = open_consumer(brokers, topic, {"group_id": group, "client_id": f"sla-{group}"}, kafka, start)
     consumer.subscribe([topic])
-    # States are absolute: the same one again does no harm, and an incident's id may be used anew after its deletion.
-    remember = 0 if states else REMEMBERED
-    return Subscription(
-        consumer, on_undecodable=on_undecodable, decode=codec.decode, remember=remember, deletions=states
-    )
+    return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode, deletions=states)
 
 
 def open_consumer(

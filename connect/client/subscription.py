@@ -84,10 +84,10 @@ class Subscription:
         self._on_undecodable = on_undecodable
         self._decode = decode
         self._remember = remember
-        self._deletions = deletions
+        self._states = deletions
         self._seconds = seconds
-        self._recent: OrderedDict[str, Position] = OrderedDict()
-        """Ids, each with the position where it was read last."""
+        self._recent: OrderedDict[tuple[str, str], Position] = OrderedDict()
+        """Events by id and subject, each with the position where it was read last."""
         self._handled: dict[Any, int] = {}
         self._committed_at = seconds()
         self._stopped = threading.Event()
@@ -146,8 +146,8 @@ class Subscription:
                     return
                 if event is not None:
                     yield event
-                    self._recent[event.id] = event.position
-                    self._recent.move_to_end(event.id)
+                    self._recent[event.id, event.subject] = event.position
+                    self._recent.move_to_end((event.id, event.subject))
                     if len(self._recent) > self._remember:
                         self._recent.popitem(last=False)
                 self._handled[partition] = record.offset + 1
@@ -159,8 +159,9 @@ class Subscription:
     def _event(self, record: Any) -> ReceivedEvent | None:
         """The event of a record; None for one to skip."""
         position = Position(record.topic, record.partition, record.offset)
-        if record.value is None and self._deletions and (incident := incident_of(record.key)) is not None:
-            return ReceivedEvent.deletion(incident, record.timestamp, position)
+        if record.value is None and self._states and (incident := incident_of(record.key)) is not None:
+            deletion = ReceivedEvent.deletion(incident, record.timestamp, position)
+            return None if self._known(deletion) else deletion
         decoded = self._decoded(record.value)
         if isinstance(decoded, Rejection):
             problem = UndecodableRecord(position, decoded, record.value)
@@ -174,7 +175,9 @@ class Subscription:
     def _known(self, event: ReceivedEvent) -> bool:
         """Whether it was handled. What late evidence has taken back of an incident and later evidence brings back is
         published again, with the same id (R3): only its position tells it from a record that comes again."""
-        last = self._recent.get(event.id)
+        last = self._recent.get((event.id, event.subject))
+        if self._states:  # absolute: what comes again does no harm, and an incident's id may be used anew
+            return last == event.position  # a handler slower than max_poll_interval_ms would get it for ever
         if last is None or event.type not in _PUBLISHED_AGAIN:
             return last is not None
         return last[:2] == event.position[:2] and event.position.offset <= last.offset

@@ -132,15 +132,19 @@ class TopicReader:
         """How many records there were, at most: transaction markers are counted too."""
         return sum(end - self._starts[where] for where, end in self._ends.items())
 
-    def there(self) -> Iterator[list[TopicRecord]]:
-        """What was there at the start, and nothing later. Raises BrokerProblem when the broker stops sending."""
+    def there(self, *, later: bool = False) -> Iterator[list[TopicRecord]]:
+        """What was there at the start, and nothing `later` unless wanted, for who goes on with `poll`. Raises
+        BrokerProblem when the broker stops sending."""
         empty_polls = 0
         while not self.at_end():
             found = self.poll()
             empty_polls = 0 if found else empty_polls + 1
             if empty_polls >= SILENCE_LIMIT_S / _POLL_S:
                 raise sent_nothing(self._bootstrap)
-            yield [each for each in found if each.offset < self._ends[TopicPartition(each.topic, each.partition)]]
+            yield [each for each in found if later or self._was_there(each)]
+
+    def _was_there(self, record: TopicRecord) -> bool:
+        return record.offset < self._ends[TopicPartition(record.topic, record.partition)]
 
     def poll(self, timeout_s: float = _POLL_S) -> list[TopicRecord]:
         """Newly arrived records, in the order of arrival as far as it is known; empty when none arrived in time."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from kafka import TopicPartition
-from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
+from kafka.errors import CommitFailedError, KafkaTimeoutError, TopicAuthorizationFailedError
 from story import contract, opened, policies, resolved, responded, texts
 
 from connect.client import (
@@ -272,3 +272,34 @@ def test_what_vanishes_while_states_are_gone_through_is_left_out(view: Any) -> N
         consumer.append("other", ENDED)
         while "other" not in states_view:
             pass
+
+
+def test_a_state_whose_commit_is_refused_is_not_handled_for_ever() -> None:
+    """A handler slower than `max_poll_interval_ms` loses its partitions each time, and reads the record again."""
+
+    class Slow(FakeConsumer):
+        refused = 0
+
+        def poll(self, timeout_ms: int = 0, max_records: int | None = None) -> Mapping[Any, list[Record]]:
+            found = {PLACES[0]: self.log[self.at : self.at + 20]}
+            self.at = len(self.log)
+            return found if found[PLACES[0]] else {}
+
+        def commit(self, offsets: Any = None, timeout_ms: int | None = None) -> None:
+            if self.refused < 4:
+                self.refused += 1
+                self.at = 0  # it joins again, and begins where the group is
+                raise CommitFailedError
+
+        def assignment(self) -> set[Any]:
+            return set(PLACES)
+
+    consumer = Slow(("inc", NEW), ("other", ENDED), ("inc", None), ("inc", NEW))
+    seconds = iter(range(0, 10_000, 400))
+    subscription = Subscription(consumer, deletions=True, seconds=lambda: next(seconds))
+    seen = []
+    for event in subscription:
+        seen.append((event.subject, event.deleted))
+        if len(seen) == 4:
+            subscription.stop()
+    assert seen == [("inc", False), ("other", False), ("inc", True), ("inc", False)]
