@@ -16,7 +16,7 @@ import typer
 from typer import _completion_shared
 from typer.core import TyperCommand, TyperGroup
 
-from cli.support.closed_output import end_on_closed_output
+from cli.support.closed_output import end_on_closed_output, open_standard_streams
 from cli.support.exits import WRONG_USE, one_line
 from cli.support.quick_imports import quick_imports
 
@@ -234,6 +234,7 @@ def main() -> None:
     """Run the command line of this process; exits."""
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     logging.getLogger("kafka").propagate = False
+    open_standard_streams()
     end_on_closed_output()
     try:
         try:

@@ -1,4 +1,4 @@
-"""What happens when the reader of a command's output has closed it, as `head` does."""
+"""What happens when the reader of a command's output has closed it, as `head` does, or nobody can read it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,48 @@ class _Output(io.FileIO):
             raise SystemExit(CLOSED_OUTPUT) from None
 
 
+class _Messages(io.FileIO):
+    """Standard error. What can't be written there is lost, and changes nothing of what the command does: a full disk
+    under a log must not stop a publication half way, nor hide its result."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def open_standard_streams() -> None:
+    """Give this process the output streams that its parent has closed: a connection to Kafka would get their numbers,
+    and what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
 def end_on_closed_output() -> None:
-    """Let this process end with exit code 141 and without a message when the reader of its output is gone.
+    """Let this process end with exit code 141 and without a message when the reader of its output is gone. What can't
+    be written to standard error is left out.
 
     SIGPIPE stays ignored: it would also end a process whose network peer closes a connection.
     """
-    old = sys.stdout
-    if old is not sys.__stdout__ or not isinstance(old, io.TextIOWrapper):
+    errors, output = sys.stderr, sys.stdout
+    if errors is sys.__stderr__ and isinstance(errors, io.TextIOWrapper):
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(_Messages(errors.fileno(), "wb", closefd=False)),
+            encoding=errors.encoding,
+            errors=errors.errors,
+            line_buffering=True,
+        )
+    if output is not sys.__stdout__ or not isinstance(output, io.TextIOWrapper):
         return  # replaced by whoever calls us as a library
-    raw = _Output(old.fileno(), "wb", closefd=False)
+    raw = _Output(output.fileno(), "wb", closefd=False)
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=old.encoding, errors=old.errors, line_buffering=old.line_buffering
+        io.BufferedWriter(raw), encoding=output.encoding, errors=output.errors, line_buffering=output.line_buffering
     )

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+SLA = [sys.executable, "-c", "from cli.main import main; main()"]
+
 COMMANDS = {
     "text of ours": ["simulate", "examples/outage.jsonl"],
     "a table of Rich": ["policy", "show", "scalr-emergency"],
@@ -31,3 +33,34 @@ def test_a_closed_output_ends_every_command_alike(command: list[str]) -> None:
     finally:
         os.close(writer)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("errors", ["/dev/full", "closed pipe", "closed"])
+def test_a_standard_error_that_takes_nothing_changes_no_result(errors: str) -> None:
+    """As that of a job whose log is on a full disk."""
+    command = (
+        "import typer; from cli.support.closed_output import end_on_closed_output, open_standard_streams; "
+        "open_standard_streams(); end_on_closed_output(); typer.echo('a warning', err=True); typer.echo('the result')"
+    )
+    closing = ["sh", "-c", 'exec "$@" 2>&-', "sh"] if errors == "closed" else []
+    reader, pipe = os.pipe()
+    os.close(reader)
+    writer = os.open("/dev/full", os.O_WRONLY) if errors == "/dev/full" else os.dup(pipe)
+    try:
+        words = [*closing, sys.executable, "-c", command]
+        ended = subprocess.run(words, stdout=subprocess.PIPE, stderr=writer, timeout=600, check=False)
+    finally:
+        os.close(pipe)
+        os.close(writer)
+    assert (ended.returncode, ended.stdout) == (0, b"the result\n")
+
+
+def test_a_closed_output_is_no_error() -> None:
+    """`sla … >&-`: nobody wants what is printed."""
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *SLA, "policy", "show", "scalr-emergency"],
+        stderr=subprocess.PIPE,
+        timeout=600,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
