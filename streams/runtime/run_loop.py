@@ -81,8 +81,11 @@ class RunLoop:
         on_waiting: Callable[[RetryLater | None], None],
         restore_offsets: bool,
         topic_ids: Mapping[str, bytes],
+        limit_timestamps: bool = False,
     ) -> None:
+        """With `limit_timestamps` no record is stamped ahead of `clock`."""
         self._topic_ids = topic_ids
+        self._limit_timestamps = limit_timestamps
         self._builder = builder
         self._transactions = transactions
         self._stream_time = stream_time
@@ -208,7 +211,8 @@ class RunLoop:
     def _begin_commit(self, transaction: OpenTransaction) -> asyncio.Task[None]:
         builder, interval = self._builder, self._commit_interval
         checkpoint = Checkpoint(builder.queue.positions(), builder.time, self._topic_ids)
-        write = Write(transaction.effects, encode_checkpoint(checkpoint), checkpoint.offsets, builder.time // 1_000)
+        stamp = min(builder.time, self._clock.now()) if self._limit_timestamps else builder.time
+        write = Write(transaction.effects, encode_checkpoint(checkpoint), checkpoint.offsets, stamp // 1_000)
         self._interval = min(
             interval.per_record * (transaction.records + transaction.fired), max(interval.per_record, interval.maximum)
         )

@@ -25,6 +25,7 @@ from streams.runtime.errors import (
     TaskHalted,
     TaskInterrupted,
     TimersFailed,
+    TimestampsRefused,
     TopicRecreated,
     WriteRefused,
 )
@@ -88,6 +89,9 @@ class StreamTask(TaskStatus):
         self._retry_policy = RetryPolicy(limits.attempts)
         self._offsets_differed = False
         """The last recovery found different offsets: if the next one does too, no concurrent commit explains them."""
+        self._limit_timestamps = False
+        """A broker's clock was so far ahead that Kafka takes no record of this stream time: it would take none until
+        then."""
         self._topic_ids: Mapping[str, bytes] = {}
         self._processor: Processor | None = None
         self.committed_offsets: Mapping[str, int] = {}
@@ -248,6 +252,7 @@ class StreamTask(TaskStatus):
             on_waiting=self._on_waiting,
             restore_offsets=recovered.offsets_missing,
             topic_ids=recovered.checkpoint.topic_ids,
+            limit_timestamps=self._limit_timestamps,
         )
 
     def _on_committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str]) -> None:
@@ -282,6 +287,7 @@ class StreamTask(TaskStatus):
         await (self._give_up(TaskState.RECOVERING, error) if retry else self._halt(error))
 
     async def _on_fault(self, error: Exception) -> None:
+        self._limit_timestamps |= isinstance(error, TimestampsRefused)
         backoff_s = self._retry_policy.with_fault(error)
         unexpected = not isinstance(error, TaskInterrupted)
         self._logger.warning("task_interrupted", error=repr(error), retry_in_s=backoff_s, exc_info=unexpected)

@@ -14,7 +14,7 @@ from streams.kafka import aiokafka_clients
 from streams.kafka.causes import cause_of
 from streams.kafka.shutdown import abandon_transaction
 from streams.runtime.checkpoint import CHECKPOINT_KEY
-from streams.runtime.errors import TaskError, TaskFenced, TaskInterrupted, WriteRefused
+from streams.runtime.errors import TaskError, TaskFenced, TaskInterrupted, TimestampsRefused, WriteRefused
 from streams.runtime.interfaces import Write
 from streams.runtime.processor import Send
 from streams.runtime.settings import RuntimeSettings
@@ -170,4 +170,7 @@ class KafkaTransactions:
             if isinstance(each, _REFUSED):
                 reason = f"Kafka refuses what is written: {cause_of(each).text}"
                 return WriteRefused(reason, agent=self._agent, partition=self._partition)
+        if any(isinstance(each, kafka.InvalidTimestampError) for each in causes):
+            reason = "stream time is ahead of the broker's clock by more than its topics allow"
+            return TimestampsRefused(reason, agent=self._agent, partition=self._partition)
         return TaskInterrupted(cause_of(error).text, agent=self._agent, partition=self._partition)

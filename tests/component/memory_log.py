@@ -65,6 +65,8 @@ class MemoryLog:
     epoch: int = 0
     commits: int = 0
     sizes: list[int] = field(default_factory=list)
+    stamps: list[int] = field(default_factory=list)
+    """The timestamps of all records of each commit."""
     replay_gate: asyncio.Event | None = None
     ends_gate: asyncio.Event | None = None
     commit_gate: asyncio.Event | None = None
@@ -138,6 +140,7 @@ class MemoryTransactions:
             raise fault()
         log.commits += 1
         log.sizes.append(len(write.effects.sends))
+        log.stamps.append(write.timestamp_ms)
         log.outputs += write.effects.sends
         log.changelog += [*write.effects.rows.items(), (b"@applied", write.checkpoint)]
         log.group.update(write.offsets)

@@ -7,13 +7,14 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiokafka.errors import (
+    InvalidTimestampError,
     KafkaError,
     LeaderNotAvailableError,
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
 )
 
-from streams.runtime.errors import WriteRefused
+from streams.runtime.errors import TimestampsRefused, WriteRefused
 from streams.runtime.fetch_failures import FetchFailures
 from streams.runtime.interfaces import Write
 from streams.runtime.processor import Effects, Send
@@ -62,6 +63,19 @@ def test_the_refusal_counts_where_other_partitions_only_say_that_the_transaction
         effects.send(Send("sla.out", 3, b"k", b"v", []))
         with pytest.raises(WriteRefused, match=r"sla\.out, partition 3"):
             await transactions.commit(Write(effects, b"", {}, 0))
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_timestamp_is_no_refusal_of_the_write() -> None:
+    async def scenario() -> None:
+        transactions = KafkaTransactions(RuntimeSettings("sla", ("127.0.0.1:1",)), "diary", 0)
+        await transactions.discard()
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_exception(InvalidTimestampError())
+        transactions._producer = Mock(begin_transaction=AsyncMock(), send_batch=AsyncMock(return_value=answer))
+        with pytest.raises(TimestampsRefused, match="ahead of the broker's clock"):
+            await transactions.commit(Write(Effects(), b"", {}, 0))
 
     asyncio.run(scenario())
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import pytest
 from memory_log import MemoryLog, MemoryTransactions, broker_away
-from task_bench import MS, Bench, Diary, run
+from task_bench import MS, Bench, Diary, last_applied, run
 
 from streams.errors import PolicyChanged
 from streams.metrics import REGISTRY
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
-from streams.runtime.errors import WriteRefused
+from streams.runtime.errors import TimestampsRefused, WriteRefused
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.runtime.task import StreamTask, TaskState
 from streams.runtime.transaction_builder import TransactionLimits
@@ -243,6 +243,29 @@ def test_a_pause_does_not_grow_by_what_the_clock_is_set_back() -> None:
             await bench.tick(ms)
         assert task.state is TaskState.RUNNING
         assert bench.log.values() == ["1 a @1"]
+        await task.stop()
+
+    run(scenario)
+
+
+def test_a_stream_time_ahead_of_what_kafka_takes_holds_no_task_up() -> None:
+    """A broker's clock was two hours ahead for a while. Kafka 4 takes no record more than an hour ahead, so that the
+    task could write nothing until then."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.log.faults = [("before", lambda: TimestampsRefused("ahead"))]
+        bench.log.append("in", 7_200_000, "a")
+        task = bench.start()
+        for ms in (1_000, 2_000, 3_000):
+            await bench.tick(ms)
+        assert task.reported == (TaskState.RUNNING, "")
+        assert bench.log.values() == ["1 a @7200000"]
+        assert bench.log.stamps == [2_000]
+        assert last_applied(bench.log).time == 7_200_000 * MS, "its time does not go back (R11)"
+        bench.clock.set(7_300_000 * MS)
+        await bench.add(7_250_000, "b")
+        assert bench.log.stamps == [2_000, 7_250_000]
         await task.stop()
 
     run(scenario)
