@@ -158,7 +158,12 @@ def execute(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         code = tree(folder)
-        with brokers(folder) as nodes, Deployment(nodes, folder, replication=replication, tree=code) as deployment:  # type: ignore[attr-defined]
+        with (
+            brokers(folder) as nodes,
+            Deployment(  # type: ignore[attr-defined]
+                nodes, folder, replication=replication, tree=code, **getattr(nodes, "worker_settings", {})
+            ) as deployment,
+        ):
             run = Run(deployment, result, short=short)
             try:
                 _execute(run, scenario, rate, mixed_in, held_back)

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from . import (
+    broker_disks,
     brokers,
     disk,
     hostile,
     kills,
     network,
+    permissions,
     plain_faust,
     poison,
     readers,
@@ -40,10 +42,12 @@ SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
     "kill-at-random": _plan(kills.at_random, rate=200.0),
     "three-brokers": _plan(brokers.losses, rate=80.0, brokers=brokers.three_brokers, replication=3, held_back=True),
     "kill-at-deadlines": _plan(timers.at_deadlines, rate=100.0),
+    "permissions": _plan(permissions.withdrawn, rate=80.0, brokers=permissions.secured),
     "network": _plan(network.bad_network, rate=100.0, brokers=network.proxied),
     "zombies": _plan(workers.zombies, rate=120.0),
     "no-disk": _plan(disk.folders_fail, rate=100.0),
     "broker-restarts": _plan(brokers.restarts, rate=120.0),
+    "broker-disk": _plan(broker_disks.fails, rate=100.0),
     "churn": _plan(workers.churn, rate=120.0),
     "scale": _plan(workers.scale),
     "rolling-upgrade": _plan(upgrading.rolling_upgrade, tree=upgrading.earlier_tree),

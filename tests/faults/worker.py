@@ -3,7 +3,7 @@
 FAULT_POINT is one of POINTS, FAULT_TURN which time it is reached (from 1). An incident whose id starts with `crash-on-`
 makes the decision raise when it is updated, in every worker, whatever the environment says. FAULT_CLOCK_US is how far
 the clock of this worker is ahead; SIGUSR1 sets it right, and wrong again. FAULT_FOLDER is where it works,
-FAULT_FILE_BYTES the largest file that it may write.
+FAULT_FILE_BYTES the largest file that it may write, FAULT_REFUSED_S for how long a refused write is not tried again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ with quick_imports():
 
     from agents.incidents import IncidentsProcessor
     from agents.worker import main
-    from streams.runtime import recovery, task
+    from streams.runtime import recovery, retry_policy, task
     from streams.runtime.task_manager import TaskManager
     from streams.runtime.transactions import KafkaTransactions
     from streams.serde.codec import Codec
@@ -121,6 +121,8 @@ if __name__ == "__main__":
     crash_on_marked_input()
     if os.environ.get("FAULT_CLOCK_US"):
         step_clock(int(os.environ["FAULT_CLOCK_US"]))
+    if os.environ.get("FAULT_REFUSED_S"):
+        retry_policy._REFUSED_S = (float(os.environ["FAULT_REFUSED_S"]),)  # type: ignore[assignment]
     if os.environ.get("FAULT_FOLDER"):
         os.chdir(os.environ["FAULT_FOLDER"])
     if os.environ.get("FAULT_FILE_BYTES"):
