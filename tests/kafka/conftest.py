@@ -1,4 +1,4 @@
-"""One real Kafka for all test processes of a run; each test keeps to topics of its own by a prefix."""
+"""One real Kafka for the whole session; each test keeps to topics of its own by a prefix."""
 
 import itertools
 import os
@@ -9,11 +9,11 @@ import pytest
 from billed_at_once import write_policies
 from click.testing import Result
 from on_kafka import PARTITIONS, Run
-from shared_broker import SHORT_LIVED, formatted, shared_broker
+from short_lived_brokers import SHORT_LIVED, formatted
 from typer.testing import CliRunner
 
 from cli.embedded_kafka import node_files
-from cli.embedded_kafka.broker import Broker
+from cli.embedded_kafka.broker import Broker, start_broker
 from cli.embedded_kafka.node_files import free_port
 from cli.embedded_kafka.startup_cache import make_startup_cache
 from cli.incidents import acting
@@ -31,13 +31,9 @@ from tests.waiting import TIMEOUT_S, wait
 _numbers = itertools.count(1)
 
 
-#: Test processes share a broker: what is in one has the process's name in front.
-_PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "t")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def short_lived_brokers() -> None:
-    """Further brokers live for seconds: the work of starts is done once."""
+    """The work of starts is done once, and Java's second compiler stays away."""
     make_startup_cache()
     node_files._JVM += SHORT_LIVED
     Broker._format = formatted  # type: ignore[method-assign]
@@ -54,15 +50,17 @@ def time_for_a_machine_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def broker() -> str:
-    """The bootstrap address of a broker that all tests share: do not stop, pause or restart it."""
-    return shared_broker()
+def broker() -> Iterator[str]:
+    """The bootstrap address of a broker that all tests share: do not stop, pause or restart it. Each test process has
+    one: clients ask for all topics when they start, so one for all would be slower the more topics it has."""
+    with start_broker() as running:
+        yield running.bootstrap
 
 
 @pytest.fixture(scope="module")
 def deployment(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A worker on topics of its own, which tests of a module share; the environment that names them."""
-    prefix = f"{_PROCESS}-{next(_numbers)}-with-worker"
+    prefix = f"t{next(_numbers)}-with-worker"
     apply_topics(broker, declared(prefix, 2))
     port = free_port()
     folder = tmp_path_factory.mktemp("worker")
@@ -88,7 +86,7 @@ def deployment(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def prefix(request: pytest.FixtureRequest) -> str:
     """A start for topic, group and transactional ids that no other test has."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
-    return f"{_PROCESS}-{next(_numbers)}-{name[:40]}-"
+    return f"t{next(_numbers)}-{name[:40]}-"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
-from shared_broker import FORMAT
+from short_lived_brokers import FORMAT
 
 from cli.embedded_kafka.broker import Broker, BrokerError, main, start_broker
 from cli.embedded_kafka.jars import kafka_jars
