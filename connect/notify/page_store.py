@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,12 @@ _FETCH_BYTES = 512 * 1024
 _GROUP_FETCH_BYTES = 64 * 1024
 _LARGEST_ROW = 5 * 1024 * 1024
 _FETCH_WAIT_MS = 250
+
+
+def seconds_with_suspension() -> float:
+    """Seconds that never go back, and go on while the machine is suspended, where its system tells them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 class StallDetector:
@@ -82,7 +89,7 @@ class PageStore:
         self._metadata_consumer: Any = None
         self._session_ms = settings.session_timeout // 1_000
         self._order = asyncio.Lock()
-        self._stall_detector = StallDetector(self._session_ms / 2_000, asyncio.get_running_loop().time)
+        self._stall_detector = StallDetector(self._session_ms / 2_000, seconds_with_suspension)
         self._stall_task: asyncio.Task[None] | None = None
         self.consumer: Any = None
 

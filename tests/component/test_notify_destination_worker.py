@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, ClassVar
 
 import pytest
@@ -62,6 +63,9 @@ class Connection:
     def deleted_topic(self) -> None: ...
 
     async def stored_pages(self, *_: object) -> dict[Any, Any]:
+        return {}
+
+    async def alert_ends(self) -> dict[int, int]:
         return {}
 
     async def ends(self, *_: object) -> dict[Any, Any]:
@@ -216,6 +220,22 @@ def test_a_process_that_stood_still_writes_nothing_more() -> None:
         detector.check()
     with pytest.raises(SlaError, match="was stopped for long"):  # for good: its worker reconnects with another
         detector.check()
+
+
+def test_a_process_on_a_machine_that_was_suspended_writes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the loop stands still meanwhile."""
+    now = 0.0
+    monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: now if clock == 7 else 0.0, raising=False)
+
+    async def scenario() -> None:
+        nonlocal now
+        store = PageStore(read_settings(), "g", RowLoading())
+        now = 3_600.0
+        with pytest.raises(SlaError, match="was stopped for long"):
+            await store.write(0, [])
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("at_start", [True, False], ids=["connecting", "reading"])
