@@ -333,8 +333,10 @@ def test_names_that_do_not_resolve_in_time_keep_no_other_destination_from_connec
             ]
             await until(lambda: len(asked) == 3)
             found = await tried(hook(timeout=60 * SECOND), f"http://localhost:{server.port}/x")
+            waiting = [each.daemon for each in threading.enumerate() if each.name == "name-lookup"]
             over.set()
             assert found == Delivered()
+            assert waiting[:3] == [True] * 3, "the end of the process does not wait for them"
             assert set(await asyncio.gather(*others)) == {Failed("its name does not resolve")}
 
     try:

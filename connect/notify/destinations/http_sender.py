@@ -47,7 +47,6 @@ class HttpSender:
         self._secrets = secrets
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
-        self._lookups: NameLookups | None = None
         self._log = structlog.get_logger("connect.notify")
 
     async def send(self, incident: str, message: Message) -> Outcome:
@@ -80,16 +79,12 @@ class HttpSender:
         if self._session is not None:
             await self._session.close()
             self._session = None
-        if self._lookups is not None:
-            await self._lookups.close()
-            self._lookups = None
 
     def _connection(self) -> aiohttp.ClientSession:
         if self._session is None:
             guard = None if self._destination.allow_private else guarded_socket
-            self._lookups = NameLookups()
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(socket_factory=guard, ttl_dns_cache=30, resolver=self._lookups),
+                connector=aiohttp.TCPConnector(socket_factory=guard, ttl_dns_cache=30, resolver=NameLookups()),
                 timeout=aiohttp.ClientTimeout(total=self._destination.timeout / SECOND),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept-Encoding": "identity"},  # what an answer says is looked at, and told
