@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
+
+from aiokafka.structs import TopicPartition
 
 from connect.notify.close_ordering import CloseOrdering
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.read_positions import ReadPositions
+from streams.sla.instants import HOUR
+
+_NOT_NEW = "it has another id, and records of before: another cluster, perhaps; it is read on where it was"
 
 
 async def begin_anew(
@@ -15,7 +20,12 @@ async def begin_anew(
 ) -> None:
     """Where partitions move meanwhile, it has to be called again. What is applied again is harmless: messages keep
     their ids, and alerts are read before the closings after them."""
-    places = positions.places(kafka.consumer.assignment(), kafka.topic(ALERTS), kafka.topic(INCIDENTS))
+    alerts, closings = kafka.topic(ALERTS), kafka.topic(INCIDENTS)
+    mine = kafka.consumer.assignment()
+    old = await _older(positions, kafka, positions.places(mine, alerts, closings))
+    places = positions.places([each for each in mine if each.partition not in old], alerts, closings)
+    if old:
+        log.warning("topic_not_read_again", partitions=sorted(old), reason=_NOT_NEW)
     for where, offset in places.items():
         kafka.consumer.seek(where, offset)
         orderings.pop(where.partition, None)
@@ -25,3 +35,16 @@ async def begin_anew(
     if places:
         again = {f"{where.topic}/{where.partition}": offset for where, offset in sorted(places.items())}
         log.warning("topic_read_again", offsets=again, reason="it was deleted and made anew")
+
+
+async def _older(positions: ReadPositions, kafka: PageStore, places: Iterable[TopicPartition]) -> set[int]:
+    """The partitions with records from well before the topics were last found to be the same. Their topic is not new,
+    as where a name leads to another cluster now: read from its beginning, it would page for what is long over."""
+    asked = [where for where in places if positions.is_anew(where.topic)]
+    if positions.same_at is None or not asked:
+        return set()
+    since = (positions.same_at - HOUR) // 1_000  # clocks differ
+    found = await kafka.consumer.offsets_for_times(dict.fromkeys(asked, since))
+    ends = await kafka.ends(asked)
+    firsts = {where: ends[where] if first is None else first.offset for where, first in found.items()}
+    return {where.partition for where, first in firsts.items() if first > 0}

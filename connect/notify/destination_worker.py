@@ -124,6 +124,10 @@ class DestinationWorker:
             raise SlaError("not connected to Kafka")
         await self._kafka.write(PARTITION, rows)
 
+    def same_topics(self) -> None:
+        """Kafka says that all topics are those of the last look."""
+        self.positions.same_topics(self._clock.now())
+
     def rows_made_anew(self, topic_id: bytes) -> None:
         """The topic of rows has another id. A worker that has not read that one connects anew, and writes what it has
         in memory again."""

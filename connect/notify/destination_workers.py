@@ -96,7 +96,7 @@ class DestinationWorkers:
     def same_topics(self) -> None:
         """Kafka says that all topics are those of the last look."""
         for worker in self.workers:
-            worker.positions.same_topics()
+            worker.same_topics()
 
     def read_anew(self, topic: str) -> None:
         """A topic of alerts or closings was deleted and made anew."""

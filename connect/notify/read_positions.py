@@ -25,6 +25,8 @@ class ReadPositions:
         """At the look before that: what was applied while Kafka answered is no matter of chance."""
         self._anew: set[str] = set()
         """Topics that were made anew since."""
+        self.same_at: int | None = None
+        """When the topics were last found to be the same."""
 
     def read(self, where: TopicPartition, first: int) -> None:
         """Records from an offset on were read, and are about to be applied."""
@@ -37,9 +39,10 @@ class ReadPositions:
         """Records before these offsets are applied, and what follows from them is written."""
         self._applied.update(positions)
 
-    def same_topics(self) -> None:
+    def same_topics(self, at: int) -> None:
         """Kafka says that the topics are those of the last look."""
         if not self._anew:
+            self.same_at = at
             self._at_look_before, self._at_look = self._at_look, {**self._at_look, **self._applied}
             self._from_start.clear()
 
@@ -51,6 +54,9 @@ class ReadPositions:
     def begins_anew(self) -> bool:
         """Whether a topic was made anew, so that `places` tells where to go on."""
         return bool(self._anew)
+
+    def is_anew(self, topic: str) -> bool:
+        return topic in self._anew
 
     def places(self, assigned: Iterable[TopicPartition], alerts: str, closings: str) -> Mapping[TopicPartition, int]:
         """Where to go on reading. A topic that was made anew is read from its beginning, unless that was read already.

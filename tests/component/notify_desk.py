@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.errors import CommitFailedError, IllegalStateError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndTimestamp, TopicPartition
 from notify_bench import Bench, MemoryStore, destination
 
 from connect.notify.alert_consumer import AlertConsumer
@@ -92,6 +92,13 @@ class FakeKafka:
 
     async def position(self, where: TopicPartition) -> int:
         return self.at[where]
+
+    async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Any]:
+        found = {}
+        for where, at in times.items():
+            first = next((each for each in self.logs[where] if each.timestamp >= at), None)
+            found[where] = None if first is None else OffsetAndTimestamp(first.offset, first.timestamp)
+        return found
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.logs)

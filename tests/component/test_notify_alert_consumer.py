@@ -38,7 +38,7 @@ from schemas import registry
 from streams.errors import SlaError
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
-from streams.sla.instants import SECOND
+from streams.sla.instants import HOUR, SECOND
 from tests.page_triggers import event, trigger, value_of
 
 MIB = 1024 * 1024
@@ -850,7 +850,7 @@ def test_a_topic_of_alerts_that_was_made_anew_is_read_from_its_beginning_with_th
             kafka.put(INCIDENTS, value_of(event("closed", f"old-{number}")), at=6)
         await desk.start()
         await desk.until(lambda: kafka.committed_at == {ALERTS: 3, INCIDENTS: 3})
-        desk.positions.same_topics()
+        desk.positions.same_topics(0)
         kafka.logs[ALERTS] = []
         for number in range(5):
             kafka.put(ALERTS, value_of(event("breached", f"new-{number}")), at=8)
@@ -859,7 +859,7 @@ def test_a_topic_of_alerts_that_was_made_anew_is_read_from_its_beginning_with_th
         end = {"from the middle": 5, "from its beginning": 5, "nothing": 3}[seen]
         await desk.until(lambda: kafka.committed_at == {ALERTS: end, INCIDENTS: 4})
         desk.positions.made_anew("sla.alerts")
-        desk.positions.same_topics()
+        desk.positions.same_topics(0)
         await desk.until(lambda: not desk.positions.begins_anew and kafka.committed_at == {ALERTS: 5, INCIDENTS: 4})
         await desk.until(lambda: desk.bench.delivery.open_pages == 4 and desk.bench.delivery.pending == 0)
         ended = {"breached-new-0--", "closed-new-0--/response/1"}  # not sent where both are read at once
@@ -880,7 +880,7 @@ def test_closings_of_a_topic_that_was_made_anew_are_read_from_its_beginning() ->
         kafka.put(INCIDENTS, value_of(event("closed", "inc-0")), at=6)
         await desk.start()
         await desk.until(lambda: kafka.committed_at == {ALERTS: 3, INCIDENTS: 1})
-        desk.positions.same_topics()
+        desk.positions.same_topics(0)
         kafka.logs[INCIDENTS] = []
         kafka.put(INCIDENTS, value_of(event("closed", "inc-1")), at=9)
         kafka.put(INCIDENTS, value_of(event("closed", "inc-2")), at=9)
@@ -899,7 +899,7 @@ def test_partitions_that_are_assigned_anew_while_a_topic_is_read_again_are_read_
             kafka.put(ALERTS, value_of(event("breached", f"inc-{number}")), at=5)
         await desk.start()
         await desk.until(lambda: kafka.committed_at == {ALERTS: 3})
-        desk.positions.same_topics()
+        desk.positions.same_topics(0)
         kafka.logs[ALERTS] = []
         for number in range(4):
             kafka.put(ALERTS, value_of(event("breached", f"new-{number}")), at=8)
@@ -911,5 +911,26 @@ def test_partitions_that_are_assigned_anew_while_a_topic_is_read_again_are_read_
         await desk.consumer.on_partitions_assigned(kafka.assignment())
         await desk.until(lambda: not desk.positions.begins_anew and kafka.committed_at[ALERTS] == 4)
         await desk.until(lambda: {f"breached-new-{number}--" for number in range(4)} <= set(desk.heard))
+
+    play(scenario)
+
+
+def test_a_topic_of_another_cluster_is_not_read_from_its_beginning() -> None:
+    """It has another id too: everything that Kafka keeps of it would be sent again, and pages that ended long ago would
+    stay open."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        kafka = desk.kafka
+        for number in range(3):
+            kafka.put(ALERTS, value_of(event("breached", f"inc-{number}")), at=5)
+        await desk.start()
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 3})
+        desk.positions.same_topics(2 * HOUR)
+        desk.positions.made_anew("sla.alerts")
+        await desk.until(lambda: not desk.positions.begins_anew)
+        kafka.put(ALERTS, value_of(event("breached", "inc-4")), at=7_200_000)
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 4})
+        await desk.until(lambda: len(desk.heard) == 4)
 
     play(scenario)
