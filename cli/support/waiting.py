@@ -12,6 +12,7 @@ import typer
 
 from cli.support.console import safe
 from cli.support.exits import FOUND
+from cli.support.progress import progress
 from cli.support.warnings import Warnings
 from streams.errors import SlaError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from connect.kafka_io.batches import SentRange
     from streams.settings import Settings
 
-#: How long the workers may take.
+#: How long the workers may take until they read on.
 TIMEOUT_S = 30.0
 _MOST_LISTED = 20
 
@@ -104,13 +105,14 @@ def report_results(
     echo: Callable[[str], None] = lambda line: typer.echo(line, err=True),
 ) -> ReportedResults:
     """Wait for the results of published input and print them. They are not fine when some input was rejected or, where
-    waiting was `required`, when no worker has read all of it in time. Ctrl-C and what keeps Kafka from answering end
+    waiting was `required`, when no worker has read on in time. Ctrl-C and what keeps Kafka from answering end
     the wait only: the input is published, and callers print that before they `end`."""
     if reader is None or not sent:
         return ReportedResults(fine=True, found=None)
     timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
     try:
-        found = reader.wait(sent, timeout_s)
+        with progress("events read by workers", total=sum(each.end - each.start for each in sent)) as read:
+            found = reader.wait(sent, timeout_s, read)
     except (KeyboardInterrupt, SlaError) as stopped:
         echo("what workers make of it was not waited for")
         return ReportedResults(fine=True, found=None, stopped=stopped)

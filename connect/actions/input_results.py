@@ -72,19 +72,26 @@ class InputResultReader:
         finally:
             self._reader.__exit__(kind, error, trace)
 
-    def wait(self, sent: Sequence[SentRange], timeout_s: float) -> InputResults:
-        """The results of these inputs, once every worker has read them, or after a timeout and at most _REJECTS_S."""
+    def wait(
+        self, sent: Sequence[SentRange], timeout_s: float, on_read: Callable[[int], None] = lambda read: None
+    ) -> InputResults:
+        """The results of these inputs, once every worker has read them, or when none was read within a timeout, and
+        then, where rejects stop arriving, at most _REJECTS_S later. `on_read` is called with how many were read."""
+        total = sum(each.end - each.start for each in sent)
         deadline = time.monotonic() + timeout_s
         unread = self._unread(sent)
         while unread and time.monotonic() < deadline:
+            on_read(total - unread)
             self._read_rejects(_POLL_S)
-            unread = self._unread(sent)
+            before, unread = unread, self._unread(sent)
+            if unread < before:
+                deadline = time.monotonic() + timeout_s
         # The offsets were committed together with the rejects, so those are there now.
         self._reader.to_current_end()
         deadline = max(deadline, time.monotonic() + _REJECTS_S)
         while not (complete := self._reader.at_end()) and time.monotonic() < deadline:
-            self._read_rejects(_POLL_S)
-        total = sum(each.end - each.start for each in sent)
+            if self._read_rejects(_POLL_S):
+                deadline = max(deadline, time.monotonic() + _REJECTS_S)
         is_sent = _membership(sent)
         mine = {each for each in self._rejected if is_sent(each)}
         rejected = sorted(mine, key=lambda each: (each.topic, each.partition, each.offset))
@@ -92,8 +99,9 @@ class InputResultReader:
             unread = total - len(rejected)
         return InputResults(total - unread - len(rejected), rejected, unread)
 
-    def _read_rejects(self, timeout_s: float) -> None:
-        for record in self._reader.poll(timeout_s):
+    def _read_rejects(self, timeout_s: float) -> int:
+        records = self._reader.poll(timeout_s)
+        for record in records:
             headers = rejected_headers(record.headers)
             if headers is None:
                 continue
@@ -109,6 +117,7 @@ class InputResultReader:
                     event_id if isinstance(event_id, str) else None,
                 )
             )
+        return len(records)
 
     def _by_agent(self, sent: Sequence[SentRange]) -> dict[str, set[tuple[str, int]]]:
         found: dict[str, set[tuple[str, int]]] = {}

@@ -41,6 +41,8 @@ class Reader:
 
 
 class Groups:
+    """The agents' consumer groups: they have passed all input."""
+
     def committed(self, agent: str, partitions: set[tuple[str, int]]) -> dict[tuple[str, int], int]:
         return dict.fromkeys(partitions, 5)
 
@@ -62,3 +64,33 @@ def test_rejects_that_can_not_be_read_leave_the_result_open(
     monkeypatch.setattr(input_results, "GroupOffsets", lambda _: Groups())
     assert InputResultReader(Settings()).wait(SENT, timeout_s) == expected
     assert clock.now == pytest.approx(waited, abs=0.3)
+
+
+class SlowGroups:
+    """They pass one input more at each look, up to `until`."""
+
+    def __init__(self, until: int) -> None:
+        self._until = until
+        self._passed = 0
+
+    def committed(self, agent: str, partitions: set[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        self._passed = min(self._passed + 1, self._until)
+        return dict.fromkeys(partitions, self._passed)
+
+
+@pytest.mark.parametrize(
+    ("until", "expected", "waited"),
+    [(100, InputResults(100, [], 0), 20.0), (50, InputResults(50, [], 50), 11.0)],
+    ids=["workers read on all the time", "they stop half way"],
+)
+def test_a_large_file_is_waited_for_as_long_as_workers_read_on(
+    monkeypatch: pytest.MonkeyPatch, until: int, expected: InputResults, waited: float
+) -> None:
+    clock, counted = Clock(), list[int]()
+    monkeypatch.setattr(input_results, "time", clock)
+    monkeypatch.setattr(input_results, "TopicReader", lambda *_: Reader(clock, 0))
+    monkeypatch.setattr(input_results, "GroupOffsets", lambda _: SlowGroups(until))
+    sent = [SentRange("sla.incident-events", 0, 0, 100)]
+    assert InputResultReader(Settings()).wait(sent, 1.0, counted.append) == expected
+    assert clock.now == pytest.approx(waited, abs=0.5)
+    assert counted[:3] == [1, 2, 3], "shown on a terminal"

@@ -61,7 +61,7 @@ class Results:
     def __init__(self, answer: InputResults | BaseException) -> None:
         self.answer = answer
 
-    def wait(self, sent: Sequence[SentRange], timeout_s: float) -> InputResults:
+    def wait(self, sent: Sequence[SentRange], timeout_s: float, on_read: object) -> InputResults:
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
