@@ -18,7 +18,7 @@ class ConnectionLimiter:
         self._table = ConnectionTable(limits.fitting(), keepalive_s, measured)
         self._connections: dict[object, OpenConnection] = {}
 
-    def protocol(self, **given: object) -> asyncio.Protocol:
+    def protocol(self, **given: object) -> asyncio.BufferedProtocol:
         """The protocol of one connection; `given` is what uvicorn passes to its own."""
         return LimitedProtocol(self._table, lambda: AutoHTTPProtocol(**given), self._connections, _ends)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from streams.errors import SettingsError
-from streams.http_connections import ConnectionLimits, ConnectionTable, HttpMetrics, OpenConnection
+from streams.http_connections import ConnectionLimits, ConnectionTable, HttpMetrics, LimitedProtocol, OpenConnection
+from tests.waiting import until
 
 
 class Opened:
@@ -135,3 +137,29 @@ def test_defaults_leave_files_to_others(given: Any, open_files: int, fitting: An
 def test_more_connections_than_files_is_a_mistake() -> None:
     with pytest.raises(SettingsError, match=r"SLA_HTTP_MAX_CONNECTIONS is 1,000, but this process may open 1,024"):
         ConnectionLimits(1000).fitting(1024)
+
+
+def test_a_little_is_read_of_a_connection_at_a_time() -> None:
+    """A body in chunks of a byte each takes long to read: those of a few connections would keep all others waiting."""
+    read: list[bytes] = []
+    sent = bytes(number % 251 for number in range(100_000))
+
+    class Inner(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            read.append(data)
+
+    async def scenario() -> None:
+        table = ConnectionTable(ConnectionLimits(2, 2), 75, HttpMetrics(CollectorRegistry()))
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: LimitedProtocol(table, Inner, {}, lambda inner, _: inner), "127.0.0.1"
+        )
+        async with server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(sent)
+            await until(lambda: sum(map(len, read)) == len(sent))
+            writer.close()
+
+    asyncio.run(scenario())
+    assert b"".join(read) == sent
+    assert max(map(len, read)) <= 4096
