@@ -30,7 +30,7 @@ class ReadPositions:
 
     def read(self, where: TopicPartition, first: int) -> None:
         """Records from an offset on were read, and are about to be applied."""
-        if first == 0:
+        if first == 0 and where in self._at_look:  # else nobody knows which topic the first record is of
             self._from_start.add(where)
         self._at_look.setdefault(where, first)
         self._at_look_before.setdefault(where, first)

@@ -29,6 +29,7 @@ from connect.notify.page_store_rows import (
     retry_rows,
 )
 from connect.notify.parked_messages import NO_DESTINATION, ParkedMessages
+from connect.notify.read_positions import ReadPositions
 from connect.notify.read_records import ReadRecords
 from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.rules import Routing
@@ -934,3 +935,13 @@ def test_a_topic_of_another_cluster_is_not_read_from_its_beginning() -> None:
         await desk.until(lambda: len(desk.heard) == 4)
 
     play(scenario)
+
+
+def test_a_topic_that_is_made_anew_soon_after_its_first_record_was_read_is_read_again() -> None:
+    positions = ReadPositions()
+    positions.same_topics(0)
+    positions.read(ALERTS, 0)
+    positions.made_anew("sla.alerts")
+    assert positions.places([ALERTS], "sla.alerts", "sla.incidents") == {ALERTS: 0}
+    positions.read(ALERTS, 0)
+    assert positions.places([ALERTS], "sla.alerts", "sla.incidents") == {}
