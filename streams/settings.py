@@ -42,7 +42,8 @@ class RulesSection(EnvironmentSettings):
     retain_months: int = Field(
         36,
         ge=6,
-        description="Calendar months of statements that the ledger keeps, and what they need (R26).",
+        description="Calendar months of statements that the ledger keeps, and what they need (R26). A lower value "
+        "evicts older months at the next start.",
         json_schema_extra=about(unit="months"),
     )
     pseudonym_key: str = Field(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from agent_harness import INCIDENTS, Cluster
 from story import Line, contract, micros, opened, policies, reclassified
 
 from agents.changelog.incidents import CONTRACT
-from streams.runtime.processor import Effects
+from streams.runtime.processor import Effects, SubjectFailed
 from streams.sla.arrival import TimeLimits
-from streams.sla.incidents.contract_retention import STEP
+from streams.sla.contracts import ContractCopies
+from streams.sla.incidents.contract_retention import EVICTION, STEP
 from streams.sla.instants import DAY
 
 SHORT = TimeLimits(retain_months=6)
@@ -105,3 +107,28 @@ def test_r26_many_tenants_are_looked_at_in_steps() -> None:
     input_everywhere(cluster, "2027-12-19T00:00:00Z")
     cluster.pass_time(micros("2027-12-20T00:00:00Z"))
     assert len(kept(cluster)) == len(tenants)
+
+
+def test_r27_an_eviction_that_crashes_is_tried_again_at_the_next_start_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next input would make it due at once, and so the task start again without end."""
+
+    def crashing(*_: object) -> None:
+        raise ValueError("odd")
+
+    cluster = cluster_of(*map(terms, YEARS[:-1]), partitions=1)
+    task = cluster.tasks[INCIDENTS, 0]
+    with monkeypatch.context() as broken:
+        broken.setattr(ContractCopies, "evict", crashing)
+        with pytest.raises(SubjectFailed) as failed:
+            task.processor.fire(micros("2026-09-20T00:00:00Z"), 1, Effects())
+        assert failed.value.subject == EVICTION
+        cluster.rebuild(task)
+        effects = Effects()
+        task.processor.quarantine(EVICTION, "odd", effects, 3)
+        cluster._commit(task, effects)
+        input_everywhere(cluster, "2026-09-21T00:00:00Z")
+        cluster.pass_time(micros("2026-12-20T00:00:00Z"))
+    cluster.rebuild(task)
+    published(cluster, reclassified("2026-12-21T00:00:00Z", impact="complete_outage", of="inc-0"))
+    cluster.pass_time(micros("2026-12-21T00:00:02Z"))
+    assert kept(cluster) == ["c-acme-2026"]

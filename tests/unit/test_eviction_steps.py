@@ -327,6 +327,24 @@ def test_r27_an_eviction_in_quarantine_is_tried_again() -> None:
     assert ledger.timers.retention.until == micros("2026-05-01T00:00:00Z")
 
 
+def test_r27_an_eviction_that_crashes_long_after_the_last_input_is_tried_again_once_a_month() -> None:
+    """Time is what the watermarks say: a month that they have passed would make it due again at once."""
+    again = Ledger(policies(), TimeLimits(retain_months=6), partitions=1)
+    for account in full()._accounts.values():
+        for stored in account.facts.values():
+            again.restore_fact(*stored)
+    again.restore_retention(START, pending=False)
+    again.restored(micros("2026-08-20T00:00:00Z"), 0)
+    for _ in range(100):
+        again.timers.apply_watermark(0, LATER)
+        first = again.first_due(LATER)
+        if first is None:
+            break
+        again.quarantine(first[1])
+    assert again.first_due(LATER) is None
+    assert again.timers.next_instant() == micros("2026-11-01T00:00:00Z")
+
+
 def test_r26_a_claim_is_judged_by_the_terms_of_the_final_statement() -> None:
     """Whatever was known when it arrived: the contract that allows it may come later (R2)."""
     short, long = (with_credit(shipped(), claim_within=days * DAY) for days in (1, 60))

@@ -254,9 +254,11 @@ class LedgerTimers:
 
     def quarantine(self, tenant: str) -> None:
         """Stop the tenant's timers, which crashed, until its next input; its state is kept (R27). An eviction that
-        crashed is no tenant's, so no input would release it: the next start tries it again, or the next month."""
+        crashed is no tenant's, so no input would release it: the next start tries it again, or the month after the one
+        that watermarks have reached, which may be long after the last input."""
         if tenant == EVICTION:
-            failed_at = max(self.clock, self._eviction_due or 0)
+            passed = self.watermark if self.watermark < LATEST else 0
+            failed_at = max(self.clock, self._eviction_due or 0, passed)
             self._timers.set(EVICTION, None, month_bounds(month_of(failed_at, "UTC"), "UTC")[1])
         else:
             self._timers.quarantine(tenant)

@@ -123,6 +123,7 @@ class IncidentState:
         rewritten where it names an erased tenant, unless that is what crashed. An eviction of contract terms that
         crashed is no incident's, so no input would release it: the next start tries it again."""
         if incident_id == EVICTION:
+            self.retention.scheduled = True  # the next input of this run must not plan it again
             self.schedule.timers.set(EVICTION, None)
             return
         self.queue.discard(incident_id)
