@@ -315,7 +315,7 @@ class LedgerProcessor:
         try:
             step(effects)
         except EvictionFailed as error:
-            raise SubjectFailed(error.tenant) from error
+            raise SubjectFailed(error.tenant) from (error.__cause__ or error)
         except Exception as error:
             raise SubjectFailed(subject) from error
         return True

@@ -43,11 +43,13 @@ class RetryPolicy:
     def with_fault(self, error: Exception) -> float | None:
         """Seconds to wait before the restart; None: halt.
 
-        An unavailable broker is retried without limit, a fault of this process a limited number of times.
+        An unavailable broker and a want of memory are retried without limit, a fault of this process a limited number
+        of times.
         """
+        lasting = not isinstance(error, TaskInterrupted | MemoryError)
         self.strikes += 1
         self._timer_strikes += isinstance(error, TimersFailed)
-        if not isinstance(error, TaskInterrupted) and max(self.strikes, self._timer_strikes) >= self._attempts:
+        if lasting and max(self.strikes, self._timer_strikes) >= self._attempts:
             return None
         return _BACKOFF_S[min(self.strikes, len(_BACKOFF_S)) - 1]
 

@@ -111,6 +111,8 @@ class Codec:
             found, begin = other, CONFLUENT_HEAD
         try:
             record, end = found.read(value, begin)
+        except MemoryError:  # nothing is wrong with the record
+            raise
         except Exception as error:  # fastavro raises many types; no bytes may stop the stream
             return Rejection("undecodable", f"not a valid {found.name} record: {describe(error)}")
         if end != size:
@@ -127,6 +129,8 @@ class Codec:
                 return
             try:
                 record, at = found.read(values, at + SINGLE_OBJECT_HEAD)
+            except MemoryError:
+                raise
             except Exception as error:
                 yield Rejection("undecodable", f"not a valid {found.name} record: {describe(error)}")
                 return

@@ -19,7 +19,7 @@ from agents.incident_states import PROGRESS
 from cli.replay.outcome import disagreements, outcome_of
 from schemas import registry
 from streams.replay.simulate import simulate
-from streams.runtime.processor import Effects
+from streams.runtime.processor import Effects, SubjectFailed
 from streams.serde.codec import SINGLE_OBJECT
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits import erase_tenant, ledger
@@ -222,6 +222,26 @@ def test_r27_r29_a_crashed_timer_leaves_the_rewriting(monkeypatch: pytest.Monkey
     assert left(cluster) == []
     quarantined = {key.split(b"\x1f")[1].partition(b"@")[0].decode() for key in cluster.rows(INCIDENTS, "q")}
     assert quarantined == {NAMES[0], NAMES[-1]}
+
+
+def test_r27_r29_want_of_memory_while_an_incident_is_rewritten_quarantines_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = cluster_of(1)
+
+    def scarce(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr(Timeline, "refold", scarce)
+        cluster.publish(erased("11:00"), GONE)
+        with pytest.raises(SubjectFailed) as failed:
+            cluster.pass_time(GONE + MINUTE)
+    assert isinstance(failed.value.__cause__, MemoryError)
+    cluster.rebuild_all()
+    cluster.pass_time(GONE + 2 * MINUTE)
+    assert left(cluster) == []
+    assert not cluster.rows(INCIDENTS, "q")
 
 
 def test_r29_rows_of_a_version_before_tell_no_arrival() -> None:

@@ -11,9 +11,10 @@ from story import Line, claimed, contract, maintenance, opened, policies, resolv
 from agents.changelog.ledger import FACT, IMPACTS, MONTH, RETENTION
 from cli.replay.outcome import disagreements, outcome_of
 from streams.replay.simulate import simulate
-from streams.runtime.processor import Effects
+from streams.runtime.processor import Effects, SubjectFailed
 from streams.settings import read_settings
 from streams.sla.arrival import TimeLimits
+from streams.sla.credits.account import Account
 from streams.sla.credits.retention import Retention
 from streams.sla.instants import DAY, HOUR, format_rfc3339, parse_rfc3339
 
@@ -304,3 +305,23 @@ def test_simulate_evicts_nothing_that_it_still_has_to_state() -> None:
     outputs = run(*years(), until="2028-03-20T00:00:00Z", backfill=True, time_limits=SHORT)
     months = {o["data"]["month"] for o in outputs if o["type"] == "credit.statement"}
     assert len([month for month in months if month < "2028"]) == 24
+
+
+@pytest.mark.parametrize("cause", [MemoryError(), ValueError("odd")])
+def test_r27_a_tenant_that_cannot_be_evicted_fails_for_what_its_eviction_raised(
+    monkeypatch: pytest.MonkeyPatch, cause: Exception
+) -> None:
+    """Who reads the failure sees the cause; where that is a want of memory the tenant is not quarantined for it."""
+
+    def raising(*_: object) -> None:
+        raise cause
+
+    cluster = loaded([contract("2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z")])
+    home = cluster.tasks[LEDGER, cluster.own("acme")]
+    for partition in range(cluster.topics.partitions):
+        home.processor._ledger.timers.apply_watermark(partition, END + 60 * DAY)
+    monkeypatch.setattr(Account, "remove_month", raising)
+    with pytest.raises(SubjectFailed) as failed:
+        home.processor.fire(END + 60 * DAY, 1_000, Effects())
+    assert failed.value.subject == "acme"
+    assert failed.value.__cause__ is cause

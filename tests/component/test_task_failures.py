@@ -80,6 +80,31 @@ def test_what_fails_for_want_of_memory_is_tried_again_and_costs_no_input() -> No
     run(scenario)
 
 
+def test_a_task_that_finds_no_memory_outside_its_decisions_goes_on_trying() -> None:
+    """As where its rows are restored: it would halt after a few attempts, and stay so when there is memory again."""
+    left = 6
+
+    class Scarce(Diary):
+        def restored(self) -> None:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                raise MemoryError
+            super().restored()
+
+    async def scenario() -> None:
+        bench = Bench(make=Scarce)
+        bench.log.append("in", 1, "a")
+        task = bench.start()
+        for number in range(10):
+            await bench.tick(10_000 * number)
+        assert task.reported == (TaskState.RUNNING, "")
+        assert bench.log.values() == ["1 a @1"]
+        await task.stop()
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_an_unknown_outcome_discards_state_and_nothing_is_lost_or_doubled(when: str) -> None:
     async def scenario() -> None:

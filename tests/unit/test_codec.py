@@ -9,6 +9,7 @@ import pytest
 from schemas import registry
 from streams.serde.codec import MAX_RECORD_BYTES, Codec, decode, encode, encode_output, headers_for
 from streams.serde.confluent_framing import Framing
+from streams.serde.record_readers import RecordReader
 from streams.sla.events import Output, Rejection
 
 UPDATED = {
@@ -281,3 +282,14 @@ def test_the_first_fields_alone() -> None:
     assert read(encode("state.mark", {"partition": 3, "until": 5})) is None
     with pytest.raises(AssertionError, match="begins with other fields"):
         Codec().prefix_reader("incident.updated", ("event_id", "subject"))
+
+
+def test_a_record_for_which_there_is_no_memory_is_no_bad_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scarce(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(RecordReader, "read", scarce)
+    with pytest.raises(MemoryError):
+        decode(VALUE)
+    with pytest.raises(MemoryError):
+        list(Codec().decode_each(VALUE))

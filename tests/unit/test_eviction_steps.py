@@ -12,7 +12,7 @@ from streams.sla.arrival import TimeLimits
 from streams.sla.credits import retention
 from streams.sla.credits.account import Account, MonthTerms
 from streams.sla.credits.ledger import Ledger
-from streams.sla.credits.ledger_timers import EVICTION
+from streams.sla.credits.ledger_timers import EVICTION, LedgerTimers
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.posted import Posted
 from streams.sla.credits.retention import EvictionFailed
@@ -343,6 +343,28 @@ def test_r27_an_eviction_that_crashes_long_after_the_last_input_is_tried_again_o
         again.quarantine(first[1])
     assert again.first_due(LATER) is None
     assert again.timers.next_instant() == micros("2026-11-01T00:00:00Z")
+
+
+def scarce(*_: object) -> None:
+    raise MemoryError
+
+
+def test_r27_want_of_memory_in_an_eviction_loses_no_month_of_a_tenant_in_quarantine() -> None:
+    ledger = full()
+    ledger.quarantine("t1")
+    ledger.timers._eviction._keep_unstated = scarce
+    with pytest.raises(MemoryError):
+        ledger.fire(LATER)
+
+
+def test_r27_want_of_memory_at_a_release_or_a_start_sets_no_tenant_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = full()
+    ledger.quarantine("t1")
+    monkeypatch.setattr(LedgerTimers, "schedule", scarce)
+    with pytest.raises(MemoryError):
+        ledger.release("t1")
+    with pytest.raises(MemoryError):
+        restarted(ledger, ledger.timers.retention.until, LATER, 0)
 
 
 def test_r26_a_claim_is_judged_by_the_terms_of_the_final_statement() -> None:

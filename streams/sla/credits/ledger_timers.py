@@ -284,5 +284,7 @@ class LedgerTimers:
         nor the input that may mend it (R27)."""
         try:
             yield
+        except MemoryError:  # the tenant is not at fault
+            raise
         except Exception:
             self._timers.set(account.tenant, self.clock)

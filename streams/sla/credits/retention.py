@@ -9,7 +9,6 @@ release, for its months are closed and rechecked then (R27).
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from contextlib import suppress
 from heapq import nsmallest
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -134,9 +133,12 @@ class Eviction:
         if not self._begun:
             until = max(retention.until, retention.limit(due))
             for tenant in sorted(self._quarantined & self._accounts.keys()):
-                # What raises is perhaps why it is in quarantine.
-                with suppress(Exception):
+                try:
                     self._keep_unstated(self._accounts[tenant], until)
+                except MemoryError:  # its months would be lost
+                    raise
+                except Exception:
+                    continue  # that is perhaps why it is in quarantine
             retention.until = until
             self._tenants = sorted(self._accounts, reverse=True)
             self._incidents = self._impacts.names()

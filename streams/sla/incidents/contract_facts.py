@@ -162,6 +162,8 @@ def _rewrite(state: IncidentState, stored: StoredIncident, cause: Cause, arrival
         if not state.folded(stored).live.backfill:
             timeline.processed_until = max(timeline.processed_until, arrival)
         timeline.differ(cause, state.context)
+    except MemoryError:  # the incident is not at fault
+        raise
     except Exception as error:
         crashed = f"{type(error).__name__}: {error}"
         state.quarantine(timeline.id)
