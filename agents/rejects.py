@@ -39,11 +39,14 @@ class RejectWriter:
         attempts: int = 1,
         *,
         known: Mapping[str, str] | None = None,
+        counts: bool = True,
     ) -> None:
-        """Send the original record to the rejected topic. `known` has further fields of the log event."""
+        """Send the original record to the rejected topic. `known` has further fields of the log event; `counts` says
+        that it is one of the latest inputs, whose share of rejects tells a wrong deployment."""
         context = self._context
         context.count.rejected(rejection.code)
-        context.reject_share.rejected(rejection.code)
+        if counts:
+            context.reject_share.rejected(rejection.code)
         self._log.rejected(record, rejection, known or {})
         key = "" if record.key is None or len(record.key) > _MAX_KEY_BYTES else record.key.decode(errors="replace")
         partition = partition_of(key, context.topics.partitions) if key else context.partition
@@ -62,7 +65,8 @@ class RejectWriter:
     ) -> None:
         """Reject an input that was accepted before. The reject has its coordinates and no value, of which the state
         has no texts and persons."""
-        self.reject(Record(*position, arrival, subject.encode(), None, []), rejection, effects)
+        record = Record(*position, arrival, subject.encode(), None, [])
+        self.reject(record, rejection, effects, counts=False)
 
     def write_quarantine(
         self,

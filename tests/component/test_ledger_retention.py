@@ -121,6 +121,8 @@ def test_r26_claims_of_a_tenant_that_never_had_a_contract_are_evicted_too() -> N
     cluster = loaded([*strays, claimed("2027-12-28T00:00:00Z", "2027-12", of="stranger")])
     assert len(cluster.rows(LEDGER, FACT)) == 1
     evicted = cluster.rejects()
+    shares = [task.processor._context.reject_share for task in cluster.tasks.values()]
+    assert not any(share._codes or share._codes_before for share in shares), "they were counted as good when they came"
     assert [each.code for each in evicted] == ["too_late"] * 12, "no statement answered them"
     assert [each.message.partition(": ")[2][:7] for each in evicted] == [f"2026-{month:02}" for month in range(1, 13)]
     cluster.publish(claimed("2028-03-19T00:00:00Z", "2026-02", of="stranger"), END + DAY)

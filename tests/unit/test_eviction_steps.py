@@ -385,3 +385,23 @@ def test_r26_a_claim_is_judged_by_the_terms_of_the_final_statement() -> None:
         told.append([each["data"] for each in outputs if each["type"] == "credit.issued"])
         assert not [each for each in outputs if each["type"] == "sla.rejected"], order
     assert [[each["amount"]["amount_minor"] for each in issued] for issued in told] == [[90_000]] * 3
+
+
+@pytest.mark.parametrize("backfill", [True, False])
+@pytest.mark.parametrize("order", [["A", "B"], ["B", "A"]])
+def test_r26_a_claim_that_came_too_late_is_told_beside_one_in_time(order: list[str], *, backfill: bool) -> None:
+    """By the contract of the month both could have been claimed no more than a day later; other policies allow more."""
+    short, long = (with_credit(shipped(), claim_within=days * DAY) for days in (1, 60))
+    using = Policies.of([replace(short, name="short"), replace(long, name="scalr-emergency")], "scalr-emergency")
+    claims = {"A": claimed("2026-03-02T00:00:00Z", "2026-02"), "B": claimed("2026-03-20T10:00:00Z", "2026-02")}
+    lines = [
+        {"id": "e1", **contract("2026-01-01T00:00:00Z", plan="short")},
+        {"id": "e2", **opened("2026-02-10T00:00:00Z")},
+        {"id": "e3", **resolved("2026-02-13T00:00:00Z")},
+        *({"id": name, **claims[name]} for name in order),
+    ]
+    outputs = run(*lines, backfill=backfill, until="2026-06-10T00:00:00Z", using=using)
+    issued = [each["data"]["amount"]["amount_minor"] for each in outputs if each["type"] == "credit.issued"]
+    rejected = [(each["data"]["id"], each["data"]["code"]) for each in outputs if each["type"] == "sla.rejected"]
+    assert issued == [90_000]
+    assert rejected == [("B", "too_late")]

@@ -49,15 +49,17 @@ def late_claim(account: Account, event: Event) -> Rejection | None:
 
 
 def reject_stored_claims(account: Account, month: Month) -> list[RejectedClaim]:
-    """Take out the claims of a month with a final statement, of which the earliest came too late: nothing else tells
-    those who claimed."""
-    del account.claims[month]
+    """Take out the claims of a month that its final statement finds too late, whether or not another was in time:
+    nothing else tells those who claimed."""
+    if account.claims[month].time > account.state_of(month).claimable_until:
+        del account.claims[month]
     found = []
     for identity, stored in sorted(account.facts.items()):
         payload = stored.event.payload
         if isinstance(payload, CreditClaimed) and payload.month == month:
-            rejection = reject_claim(account, stored.event)
-            assert rejection is not None
+            rejection = late_claim(account, stored.event)
+            if rejection is None:
+                continue
             del account.facts[identity]
             named = rejection._replace(message=f"claim {stored.event.id}: {rejection.message}")
             found.append(RejectedClaim(account.tenant, identity[0], stored.position, stored.arrival, named))

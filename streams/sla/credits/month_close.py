@@ -247,7 +247,7 @@ class MonthClose:
         if automatic or (claim is not None and claim.time <= until):
             cause = "automatic" if automatic else "claimed"
             self._issue(account, month, terms, result.credit, cause, instant)
-        if claim is not None and claim.time > until:
+        if claim is not None:
             self._rejected += reject_stored_claims(account, month)
 
     def _adjust(self, account: Account, month: Month, instant: int) -> Steps[None]:
