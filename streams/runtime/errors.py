@@ -2,7 +2,7 @@
 
 TaskError
 ├── TaskInterrupted   Kafka is unavailable or an outcome is unknown: the task discards its state and restarts
-│   └── TimestampsRefused  Kafka takes no record so far ahead of its clock: the next attempt has this machine's time
+│   └── TimestampsRefused  Kafka takes no record so far from its clock: the next attempt has at most this machine's time
 ├── TaskFenced        another owner has taken over the partition: the task stops and writes nothing
 ├── RecordFailed       the processor raised for one record: retried alone, then rejected as `internal`
 ├── GroupStalled       a rebalance does not end: the whole worker stops, to be started again
@@ -35,7 +35,7 @@ class TaskInterrupted(TaskError):
 
 
 class TimestampsRefused(TaskInterrupted):
-    """Kafka refuses records with the task's stream time: it is too far ahead of the broker's clock."""
+    """Kafka refuses records with the task's stream time: it is too far from the broker's clock."""
 
 
 class TaskFenced(TaskError):

@@ -171,6 +171,6 @@ class KafkaTransactions:
                 reason = f"Kafka refuses what is written: {cause_of(each).text}"
                 return WriteRefused(reason, agent=self._agent, partition=self._partition)
         if any(isinstance(each, kafka.InvalidTimestampError) for each in causes):
-            reason = "stream time is ahead of the broker's clock by more than its topics allow"
+            reason = "stream time is further from the broker's clock than its topics allow (message.timestamp.*.max.ms)"
             return TimestampsRefused(reason, agent=self._agent, partition=self._partition)
         return TaskInterrupted(cause_of(error).text, agent=self._agent, partition=self._partition)
