@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import os
+import select
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +94,7 @@ def test_a_pipe_that_nobody_reads_holds_nothing_up(stream: io.StringIO) -> None:
         read = reader.read(1 << 20)
         log.info("read_again")
         read += reader.read(1 << 20)
+        output.close()
     found = []
     for line in read.decode(errors="replace").splitlines():
         try:
@@ -104,6 +107,82 @@ def test_a_pipe_that_nobody_reads_holds_nothing_up(stream: io.StringIO) -> None:
     assert events == [*["applied"] * whole, *["cut"] * events.count("cut"), "log_entries_dropped", "read_again"]
     assert events.count("cut") <= 1
     assert found[-2]["count"] == 40 - whole
+
+
+def entry(level: int = logging.INFO) -> logging.LogRecord:
+    return logging.LogRecord("aiokafka", level, "", 0, "written " * 1_000, None, None)
+
+
+@pytest.mark.parametrize("slow_s", [0.2, 0.3])
+def test_a_slow_reader_holds_little_up_and_a_critical_entry_waits_longer(
+    monkeypatch: pytest.MonkeyPatch, slow_s: float
+) -> None:
+    """Each page that it read let the next entry wait again: the process stood still three seconds of four."""
+    now, ready_at = 100.0, 0.0
+
+    class Poll:
+        def register(self, *_: object) -> None: ...
+
+        def poll(self, wait_ms: float) -> bool:
+            nonlocal now
+            now += max(min(ready_at - now, wait_ms / 1_000), 0.0)
+            return now >= ready_at
+
+    def write(_: int, piece: bytes) -> int:
+        nonlocal ready_at
+        ready_at = now + slow_s
+        written.append(piece)
+        return len(piece)
+
+    written = list[bytes]()
+    reading, writing = os.pipe()
+    with open(reading, "rb"), open(writing, "w", encoding="utf-8") as pipe, monkeypatch.context() as faked:
+        output = LogOutput(pipe)
+        faked.setattr(select, "poll", Poll)
+        faked.setattr(time, "monotonic", lambda: now)
+        faked.setattr(os, "write", write)
+        held = 0.0
+        while now < 120.0:
+            begun = now
+            output.emit(entry())
+            held += now - begun
+            now += 0.01
+        assert 0 < held <= 5 * 1.0
+        written.clear()
+        ready_at = now + 1.9
+        output.emit(entry(logging.CRITICAL))
+        assert b"".join(written).decode().endswith("written " * 1_000 + "\n")
+        ready_at = now + 60.0
+        begun = now
+        for _ in range(9):
+            output.emit(entry(logging.CRITICAL))
+        assert now - begun <= 2.3, "one of them waits"
+    output.close()
+
+
+def test_a_pipe_that_another_process_fills_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both see that there is room for one more entry."""
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0), open(writing, "w", encoding="utf-8") as pipe:
+        output = LogOutput(pipe)
+        assert output._pipe is not None
+        assert (os.get_blocking(output._pipe), os.get_blocking(writing)) == (False, True)
+        monkeypatch.setattr(output, "_ready", lambda *_: True)
+        for _ in range(20):
+            output.emit(entry())
+        assert output._dropped
+        output.close()
+        assert output._pipe == writing
+
+
+def test_a_pipe_whose_reader_is_gone_costs_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+    with open(writing, "w", encoding="utf-8") as pipe:
+        output = LogOutput(pipe)
+        os.close(reading)
+        output.emit(entry())
+        output.close()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_log_in_a_file_is_written_as_it_is(tmp_path: Path) -> None:
