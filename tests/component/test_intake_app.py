@@ -376,6 +376,6 @@ def test_an_incident_of_a_status_page_that_is_ignored_while_it_is_open_is_told()
                 return [each["change"] for each in logs if each["event"] == "change_not_applied"]
 
             assert await changes({"id": "another", "impact": "none"}) == []
-            assert await changes({}, {"impact": "none"}) == ["ignored_while_open"]
+            assert await changes({}, {"impact": "none"}, {"impact": "none"}) == ["ignored_while_open"]
 
     run(scenario)

@@ -299,6 +299,9 @@ def test_budgets_and_memories_are_bounded() -> None:
     for digest in (b"1", b"2", b"3"):
         recent.add(digest)
     assert (b"1" in recent, b"3" in recent) == (False, True)
+    recent.add(b"2")
+    recent.add(b"4")
+    assert (b"2" in recent, b"3" in recent) == (True, False), "what was added last stays"
 
 
 def test_settings_name_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:

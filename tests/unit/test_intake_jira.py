@@ -177,7 +177,7 @@ def test_a_status_that_leaving_will_not_be_noticed_is_told(tmp_path: Path) -> No
         payload = changed([ACME], {"field": "status", "fromString": before, "toString": after})
         payload["issue"]["fields"]["status"] = {"name": after, "statusCategory": {"key": category}}
         payload["issue"]["fields"]["resolution"] = resolution and {"name": resolution}
-        return [each[2:] for each in webhook(tmp_path, payload).ignored if each.unapplied is not None]
+        return [each[2:4] for each in webhook(tmp_path, payload).ignored if each.unapplied is not None]
 
     told = [("unnamed_status", "jira-17334")]
     assert moved("Open", "Erledigt", "done", None) == told
@@ -254,14 +254,24 @@ def test_clearing_the_resolution_reopens_whatever_the_status_was_called(tmp_path
     assert not webhook(tmp_path, done).events
 
 
-@pytest.mark.parametrize(("updated", "ends"), [("09:10:00.000", True), ("09:10:00.001", False)])
+@pytest.mark.parametrize(
+    ("updated", "done", "ends"),
+    [
+        ("09:10:00.000", None, True),
+        ("09:10:00.001", None, False),
+        ("09:20:00.000", "09:10:00.001", False),
+        ("09:20:00.000", "08:00:00.000", True),  # another field has changed since
+    ],
+)
 def test_a_field_change_ends_nothing_where_the_issue_shows_a_later_status(
-    tmp_path: Path, updated: str, ends: bool
+    tmp_path: Path, updated: str, done: str | None, ends: bool
 ) -> None:
     """The change of the status has a webhook of its own, with the time of the end."""
     payload = changed([ACME], listed([], [ACME]))
     payload["issue"]["fields"]["status"] = {"name": "Released", "statusCategory": {"key": "done"}}
     payload["issue"]["fields"]["updated"] = f"2026-11-26T{updated}+0530"
+    if done is not None:
+        payload["issue"]["fields"]["statuscategorychangedate"] = f"2026-11-26T{done}+0530"
     expected = ["incident.opened", "incident.reclassified", *(["incident.resolved"] if ends else [])]
     assert [event["type"] for event in published(webhook(tmp_path, payload))] == expected
 
@@ -312,7 +322,7 @@ def test_a_comment_that_is_made_private_later_stays_an_answer(tmp_path: Path) ->
     found = translate.webhook(ZENDESK, json.dumps(private).encode())
     assert (found.events, found.rejected) == ([], [])
     assert "stays an answer" in found.ignored[0].reason
-    assert found.ignored[0][2:] == ("comment_made_private", "zendesk-5158")
+    assert found.ignored[0][2:4] == ("comment_made_private", "zendesk-5158")
     edited = recorded("jira-comment") | {"webhookEvent": "comment_updated"}
     found = webhook(tmp_path, edited)
     assert (found.events, found.rejected) == ([], [])
@@ -323,7 +333,7 @@ def test_a_comment_that_is_made_private_later_stays_an_answer(tmp_path: Path) ->
         later["comment"]["jsdPublic"] = False
         (ignored,) = webhook(tmp_path, later).ignored
         assert "stays an answer" in ignored.reason
-        assert ignored[2:] == (change, "jira-10042")
+        assert ignored[2:4] == (change, "jira-10042")
 
 
 @pytest.mark.parametrize(
@@ -341,7 +351,7 @@ def test_a_tier_that_is_removed_is_told_because_no_event_takes_it_back(tmp_path:
         "components": [{"id": "1", "name": "Web"}],
     }
     found = translate.webhook(load_mapping(mapping)["jira"], json.dumps(payload).encode())
-    assert [each[2:] for each in found.ignored] == [("tier_removed", "jira-17334")]
+    assert [each[2:4] for each in found.ignored] == [("tier_removed", "jira-17334")]
     assert [each.event_type for each in found.events] == ["incident.reclassified" for _ in others]
 
 
@@ -358,4 +368,4 @@ def test_a_tier_that_is_removed_is_told_where_its_value_before_is_unknown(tmp_pa
         "components": [{"id": "1", "name": "Web"}],
     }
     found = translate.webhook(load_mapping(mapping)["jira"], json.dumps(payload).encode())
-    assert [each[2:] for each in found.ignored] == [("tier_removed", "jira-17334")]
+    assert [each[2:4] for each in found.ignored] == [("tier_removed", "jira-17334")]

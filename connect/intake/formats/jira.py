@@ -207,11 +207,14 @@ def _state(payload: dict[str, Any], item: dict[str, Any], source: Source) -> str
     """The state that a change led to. The category is that of the issue's present status: it counts when it is this."""
     status = payload["issue"]["fields"].get("status")
     name = item.get("toString")
-    if isinstance(status, dict) and status.get("name") == name:
-        category = status.get("statusCategory")
-        if isinstance(category, dict) and category.get("key") == "done":
-            return "resolved"
+    if isinstance(status, dict) and status.get("name") == name and _is_done(status):
+        return "resolved"
     return source.states.of(name if isinstance(name, str) else None)
+
+
+def _is_done(status: object) -> bool:
+    category = status.get("statusCategory") if isinstance(status, dict) else None
+    return isinstance(category, dict) and category.get("key") == "done"
 
 
 def _present_state(payload: dict[str, Any], source: Source) -> str:
@@ -219,8 +222,11 @@ def _present_state(payload: dict[str, Any], source: Source) -> str:
     count: it has a webhook of its own."""
     fields = payload["issue"]["fields"]
     status = fields.get("status")
+    # Cloud says since when a status is of its category; `updated` may be of a later change of another field. The date
+    # of the resolution says less: it may be from before the issue was reopened.
+    since = fields.get("statuscategorychangedate") if _is_done(status) else None
     try:
-        later = parse_rfc3339(fields.get("updated")) > payload["timestamp"] * 1000
+        later = parse_rfc3339(since or fields.get("updated")) > payload["timestamp"] * 1000
     except (TypeError, ValueError):
         later = False
     if later:

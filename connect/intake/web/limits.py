@@ -65,6 +65,7 @@ class RecentKeys:
     def add(self, key: bytes) -> None:
         """Remember a key; beyond the limit the oldest is forgotten."""
         self._keys[key] = None
+        self._keys.move_to_end(key)
         if len(self._keys) > self._limit:
             self._keys.popitem(last=False)
 

@@ -207,8 +207,10 @@ class Receiver:
                 self._opened.discard(event.subject.encode())
         for each in part.ignored:
             change = each.unapplied
-            if each.subject is not None and each.subject.encode(errors="replace") in self._opened:
-                change = change or each.if_open
+            subject = b"" if each.subject is None else each.subject.encode(errors="replace")
+            if change is None and each.if_open is not None and subject in self._opened:
+                change = each.if_open
+                self._opened.discard(subject)  # told once
             if change is not None:
                 self._metrics.unapplied.labels(source.name, change).inc()
                 self._log.warning(
