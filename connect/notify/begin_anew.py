@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition
 from connect.notify.close_ordering import CloseOrdering
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore
 from connect.notify.read_positions import ReadPositions
-from streams.sla.instants import HOUR
+from streams.sla.instants import DAY
 
 _NOT_NEW = "it has another id, and records of before: another cluster, perhaps; it is read on where it was"
 
@@ -43,7 +43,8 @@ async def _older(positions: ReadPositions, kafka: PageStore, places: Iterable[To
     asked = [where for where in places if positions.is_anew(where.topic)]
     if positions.same_at is None or not asked:
         return set()
-    since = (positions.same_at - HOUR) // 1_000  # clocks differ
+    # Alerts have the time of their workers' input, which a backlog holds back.
+    since = (positions.same_at - DAY) // 1_000
     found = await kafka.consumer.offsets_for_times(dict.fromkeys(asked, since))
     ends = await kafka.ends(asked)
     firsts = {where: ends[where] if first is None else first.offset for where, first in found.items()}

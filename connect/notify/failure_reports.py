@@ -10,7 +10,7 @@ from connect.kafka_io.cancellation import CLIENT_ENDED
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
 
-#: A reason that ends and comes back is in the log at most once in this time.
+#: A reason that ends and comes back, with no other one between, is in the log at most once in this time.
 _AGAIN_S = 60.0
 
 
@@ -33,15 +33,14 @@ class ReportedReason:
         self._reason: str | None = None
         self._at = 0.0
         self._lasts = False
+        """Whether Kafka has not answered since that entry."""
 
     def is_new(self, reason: str) -> bool:
         """Whether this failure is to be logged."""
         now = self._now()
-        again = not self._lasts and now >= self._at + _AGAIN_S
-        self._lasts = True
-        if reason == self._reason and not again:
-            return False
-        self._reason, self._at = reason, now
+        if reason == self._reason and (self._lasts or now < self._at + _AGAIN_S):
+            return False  # what is left out is not what lasts: where it goes on, it is logged once the time is over
+        self._reason, self._at, self._lasts = reason, now, True
         return True
 
     def over(self) -> None:

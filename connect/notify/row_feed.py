@@ -190,6 +190,8 @@ class RowFeed:
         for number, record in enumerate(records, 1):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+            if self._from_start:  # the others are of the topic before: its routes would count as the latest
+                return
             if is_recorded(record.key):
                 self._on_routes(record.key, record.value)
                 continue

@@ -39,7 +39,7 @@ from schemas import registry
 from streams.errors import SlaError
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
-from streams.sla.instants import HOUR, SECOND
+from streams.sla.instants import DAY, SECOND
 from tests.page_triggers import event, trigger, value_of
 
 MIB = 1024 * 1024
@@ -927,10 +927,10 @@ def test_a_topic_of_another_cluster_is_not_read_from_its_beginning() -> None:
             kafka.put(ALERTS, value_of(event("breached", f"inc-{number}")), at=5)
         await desk.start()
         await desk.until(lambda: kafka.committed_at == {ALERTS: 3})
-        desk.positions.same_topics(2 * HOUR)
+        desk.positions.same_topics(2 * DAY)
         desk.positions.made_anew("sla.alerts")
         await desk.until(lambda: not desk.positions.begins_anew)
-        kafka.put(ALERTS, value_of(event("breached", "inc-4")), at=7_200_000)
+        kafka.put(ALERTS, value_of(event("breached", "inc-4")), at=2 * DAY // 1_000)
         await desk.until(lambda: kafka.committed_at == {ALERTS: 4})
         await desk.until(lambda: len(desk.heard) == 4)
 

@@ -96,6 +96,22 @@ def test_rows_of_a_topic_that_was_made_anew_are_read_from_the_first_one() -> Non
     play(scenario)
 
 
+def test_what_is_left_of_a_topic_that_was_made_anew_is_not_read() -> None:
+    """Its routes came as the latest, and ended that those in force are recorded in the new topic."""
+
+    async def scenario() -> None:
+        log, known = Log(), list[bytes]()
+        feed = RowFeed("sla", lambda: Consumer(log), lambda key, _: known.append(key))
+        log.write(recorded_key(1, "a"), *[b"d\x1fpending\x1finc\x1fe1"] * 600, recorded_key(2, "b"))
+        putting = asyncio.create_task(feed.put(log.rows))
+        await asyncio.sleep(0)
+        feed.made_anew()
+        await putting
+        assert known == [recorded_key(1, "a")]
+
+    play(scenario)
+
+
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The feed connects again at once, and is not waited for."""

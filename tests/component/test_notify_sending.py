@@ -345,6 +345,29 @@ def test_names_that_do_not_resolve_in_time_keep_no_other_destination_from_connec
         over.set()
 
 
+def test_a_name_that_no_thread_could_look_up_is_looked_up_at_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, refused = threading.Thread.start, list[str]()
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "name-lookup" and len(refused) < 3:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    async def scenario() -> None:
+        async with serving(answer("202 Accepted")) as server:
+            to = hook(timeout=60 * SECOND)
+            sender = HttpSender(to, Secrets(f"http://localhost:{server.port}/x", (SIGNING,)), SystemTimeSource())
+            message = Page("inc-1").apply(trigger("breached"), to, 0, busy=False).head
+            found = [await sender.send("inc-1", message) for _ in range(4)]
+            await sender.close()
+            assert found == [*[Failed("its name does not resolve")] * 3, Delivered()]
+
+    play(scenario)
+
+
 def test_an_id_that_is_no_header_is_final_and_smuggles_nothing() -> None:
     async def scenario() -> None:
         async with serving(answer("202 Accepted")) as server:

@@ -20,8 +20,11 @@ def test_a_reason_is_logged_once_and_again_where_it_comes_back_later() -> None:
         reported.over()
         assert not reported.is_new("a")
     at += 60.0
-    assert not reported.is_new("a"), "it has lasted since"
+    assert reported.is_new("a"), "what was left out has lasted since"
+    assert not reported.is_new("a")
     reported.over()
+    assert not reported.is_new("a")
+    at += 60.0
     assert reported.is_new("a")
 
 

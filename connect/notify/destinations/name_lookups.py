@@ -55,7 +55,11 @@ class _Lookups:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(over, result, error)
 
-        threading.Thread(target=work, name="name-lookup", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="name-lookup", daemon=True).start()
+        except RuntimeError as error:  # the process may have no more threads
+            self._free.release()
+            raise OSError(str(error)) from error
         return await found
 
 
