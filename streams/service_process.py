@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Self, cast
@@ -33,6 +34,8 @@ from streams.http_log import ServerLog
 Reasons = list[dict[str, object]]
 _DEFAULT_LIMITS = ConnectionLimits()
 _CLOSE_S = 1.5
+#: After the last request is answered its reply is on its way for so long at most.
+_REPLIES_S = 0.5
 
 
 def run_process(serving: Coroutine[object, object, int]) -> int:
@@ -169,12 +172,17 @@ class HttpServer:
         self._connections: dict[object, OpenConnection] = {}
         self._servers: list[asyncio.Server] = []
         self._overdue: asyncio.Task[None] | None = None
+        self._shutdown_timeout_s = shutdown_timeout_s
+        self._answering = 0
+        self._stopping = False
+        self._answered = asyncio.Event()
+        """No request is being answered any more, at a stop."""
         app.middlewares.insert(0, self._answer)
         self._runner = web.AppRunner(
             app,
             access_log=None,
             keepalive_timeout=keepalive_timeout_s,
-            shutdown_timeout=shutdown_timeout_s,
+            shutdown_timeout=min(_REPLIES_S, shutdown_timeout_s),
             logger=ServerLog(measured),
             auto_decompress=False,
             max_line_size=MAX_LINE_BYTES,
@@ -198,7 +206,8 @@ class HttpServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Accept no more connections; requests in progress are answered, for `shutdown_timeout_s` at most."""
+        """Accept no more connections; requests that have begun are answered, for `shutdown_timeout_s` at most, also
+        where their bodies are still to come."""
         if self._overdue is not None:
             self._overdue.cancel()
         await self._stop()
@@ -220,6 +229,11 @@ class HttpServer:
     async def _stop(self) -> None:
         for server in self._servers:
             server.close()
+        self._stopping = True
+        if self._answering:  # from the beginning of its cleanup on, aiohttp reads nothing more of any body
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._shutdown_timeout_s):
+                    await self._answered.wait()
         await self._runner.cleanup()
 
     @web.middleware
@@ -229,11 +243,27 @@ class HttpServer:
         connection = self._connections.get(request.protocol)
         if connection is None:  # closed meanwhile
             raise ConnectionResetError("the connection was closed")
-        with self._table.answering(connection, request.content.is_eof, asyncio.get_running_loop().time):
+        with (
+            self._counted(),
+            self._table.answering(connection, request.content.is_eof, asyncio.get_running_loop().time),
+        ):
             codings = ",".join(request.headers.getall("Transfer-Encoding", [])).lower()
             if codings.strip() not in ("", "chunked"):
                 reason = "Transfer-Encoding: only chunked is understood; send the body without other codings"
                 response = web.json_response({"error": reason}, status=501)
                 response.force_close()
                 return response
-            return await handler(request)
+            answer = await handler(request)
+            if self._stopping:
+                answer.force_close()
+            return answer
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            if self._stopping and not self._answering:
+                self._answered.set()

@@ -23,6 +23,7 @@ from streams.service_process import HttpServer, health_app
 from tests.waiting import TIMEOUT_S
 
 JIRA = "/v1/hooks/jira"
+STOP_S = 0.5
 HALF_HEAD = b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nX-"
 NO_BODY = b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nX-Hub-Signature: sha256=00\r\nContent-Length: 50\r\n\r\n"
 
@@ -30,9 +31,18 @@ NO_BODY = b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nX-Hub-Signature: sha256=0
 class Listening:
     """An intake behind the server of its process."""
 
-    def __init__(self, intake: Intake, port: int) -> None:
+    def __init__(self, intake: Intake, server: HttpServer) -> None:
         self.intake = intake
-        self.port = port
+        self.port = int(server.address.rpartition(":")[2])
+        self._server = server
+
+    @property
+    def answers(self) -> bool:
+        """Whether a request has begun."""
+        return any(each.complete is not None for each in self._server._connections.values())
+
+    async def stop(self) -> None:
+        await self._server.__aexit__(None, None, None)
 
     async def connect(self, sent: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -73,9 +83,11 @@ async def listening(*, settings: IntakeSettings | None = None, **limits: float) 
     mapping = LoadedMapping(sources, read_secrets(sources.values(), SECRETS))
     intake = Intake(mapping, settings or IntakeSettings(), HeldPublisher(), HandClock())
     given = ConnectionLimits(**limits)  # type: ignore[arg-type]
-    server = HttpServer(intake.app(), "127.0.0.1", 0, measured=intake.metrics.http, limits=given, shutdown_timeout_s=1)
+    server = HttpServer(
+        intake.app(), "127.0.0.1", 0, measured=intake.metrics.http, limits=given, shutdown_timeout_s=STOP_S
+    )
     async with server:
-        yield Listening(intake, int(server.address.rpartition(":")[2]))
+        yield Listening(intake, server)
 
 
 @pytest.mark.parametrize("half", [b"", HALF_HEAD, NO_BODY], ids=["nothing", "half a head", "no body"])
@@ -311,5 +323,46 @@ def test_a_defect_of_a_page_is_logged_with_its_traceback() -> None:
         (entry,) = logs
         assert entry["event"] == "http_request_failed"
         assert isinstance(entry["exc_info"], KeyError)
+
+    run(scenario)
+
+
+def test_requests_whose_bodies_are_on_their_way_are_answered_at_a_stop() -> None:
+    """Also those that a kept connection begins meanwhile; then it is closed."""
+
+    async def scenario() -> None:
+        body = recorded("jira-created")
+        whole = post(JIRA, body, **signed("jira", body, 0))
+        async with listening() as server:
+            reader, writer = await server.connect(whole[:-20])
+            kept_reader, kept_writer = await server.connect()
+            kept_writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+            await kept_reader.readuntil(b"}")
+            stopping = asyncio.create_task(server.stop())
+            await asyncio.sleep(0)  # it has begun
+            with pytest.raises(OSError, match="Connect"):
+                await server.connect()
+            kept_writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"Connection: close" in await kept_reader.read()
+            writer.write(whole[-20:])
+            assert b" 202 " in await reader.readline()
+            assert b"Connection: close" in await reader.read()
+            await stopping
+
+    run(scenario)
+
+
+def test_a_body_that_does_not_end_keeps_a_stop_waiting_for_the_timeout_only() -> None:
+    async def scenario() -> None:
+        async with listening() as server:
+            reader, writer = await server.connect(NO_BODY)
+            while not server.answers:
+                await asyncio.sleep(0)
+            begun = asyncio.get_running_loop().time()
+            async with asyncio.timeout(TIMEOUT_S):
+                await server.stop()
+            assert asyncio.get_running_loop().time() - begun >= STOP_S, "it had its time"
+            assert await reader.read() == b""
+            writer.close()
 
     run(scenario)
