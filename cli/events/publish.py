@@ -14,7 +14,7 @@ from cli.support.references import contracts_here, policies_for, reference_warni
 from cli.support.waiting import AsJson, ReportedResults, Wait, report_results, results_reader
 from cli.support.warnings import CommandWarning, Warnings
 from streams.errors import SlaError
-from streams.lines import arriving_lines, check_readable
+from streams.lines import UnreadableFile, arriving_lines, check_readable
 
 if TYPE_CHECKING:
     from cli.events.amended_times import AmendedTimes
@@ -105,6 +105,8 @@ def publish(
             found = found._replace(stopped=stopped)
             if isinstance(stopped, KeyboardInterrupt) and not published.ended:
                 _print_interrupted(published)
+            elif isinstance(stopped, UnreadableFile):
+                typer.echo(f"{published.acknowledged:,} events of the lines before are published", err=True)
             if as_json:
                 _print_object(published, found, warnings)
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,21 +70,28 @@ def _show_sorted(reader: TopicReader, show: Callable[[Mapping[str, object]], Non
     from cli.events.sorted_events import sorted_events
 
     undecodable = 0
-    with counting("records read", total=reader.size) as one:
-        for line, problem in sorted_events(_counted(reader, one), decode):
-            if line is None:
-                typer.echo(problem, err=True)
-                undecodable += 1
-            else:
-                show(json.loads(line))
+    for line, problem in sorted_events(_counted(reader), decode):
+        if line is None:
+            typer.echo(problem, err=True)
+            undecodable += 1
+        else:
+            show(json.loads(line, parse_float=_exact))
     return undecodable
 
 
-def _counted(reader: TopicReader, one: Callable[[], None]) -> Iterator[list[TopicRecord]]:
-    for records in reader.there(later=True):
-        for _ in records:
-            one()
-        yield records
+def _counted(reader: TopicReader) -> Iterator[list[TopicRecord]]:
+    # Nothing may be printed while the count is shown: it takes standard output to standard error.
+    with counting("records read", total=reader.size) as one:
+        for records in reader.there(later=True):
+            for _ in records:
+                one()
+            yield records
+
+
+def _exact(text: str) -> float | Decimal:
+    """The number that a line has, all digits of it."""
+    found = float(text)
+    return found if repr(found) == text else Decimal(text)
 
 
 def _arriving(reader: TopicReader, until_idle: float | None) -> Iterator[TopicRecord]:

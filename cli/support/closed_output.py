@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 #: What a shell reports of a program that SIGPIPE ended: the output is not whole, and that is nobody's mistake. It is
@@ -28,10 +29,10 @@ class _Messages(io.FileIO):
     under a log must not stop a publication half way, nor hide its result."""
 
     def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return len(data)
+        written: int | None = None  # of a full one that another process lets nobody wait for
+        with suppress(OSError):
+            written = super().write(data)
+        return len(data) if written is None else written
 
 
 def open_standard_streams() -> None:

@@ -73,24 +73,25 @@ class InputResultReader:
             self._reader.__exit__(kind, error, trace)
 
     def wait(
-        self, sent: Sequence[SentRange], timeout_s: float, on_read: Callable[[int], None] = lambda read: None
+        self, sent: Sequence[SentRange], timeout_s: float, on_read: Callable[[int], None] | None = None
     ) -> InputResults:
-        """The results of these inputs, once every worker has read them, or when none was read within a timeout, and
-        then, where rejects stop arriving, at most _REJECTS_S later. `on_read` is called with how many were read."""
+        """The results of these inputs, once every worker has read them, or after a timeout and at most _REJECTS_S.
+        With `on_read`, which is called with how many were read, both times begin anew whenever more was."""
         total = sum(each.end - each.start for each in sent)
         deadline = time.monotonic() + timeout_s
         unread = self._unread(sent)
         while unread and time.monotonic() < deadline:
-            on_read(total - unread)
+            if on_read is not None:
+                on_read(total - unread)
             self._read_rejects(_POLL_S)
             before, unread = unread, self._unread(sent)
-            if unread < before:
+            if on_read is not None and unread < before:
                 deadline = time.monotonic() + timeout_s
         # The offsets were committed together with the rejects, so those are there now.
         self._reader.to_current_end()
         deadline = max(deadline, time.monotonic() + _REJECTS_S)
         while not (complete := self._reader.at_end()) and time.monotonic() < deadline:
-            if self._read_rejects(_POLL_S):
+            if self._read_rejects(_POLL_S) and on_read is not None:
                 deadline = max(deadline, time.monotonic() + _REJECTS_S)
         is_sent = _membership(sent)
         mine = {each for each in self._rejected if is_sent(each)}

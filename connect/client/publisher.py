@@ -177,7 +177,8 @@ class Publisher:
         try:
             self._producer.flush(self._timeout_s + _GRACE_S if timeout_s is None else timeout_s)
         except KafkaError as error:
-            raise self._unknown_outcome() from error
+            if self._unacknowledged.deliveries():  # else the last was acknowledged at that moment
+                raise self._unknown_outcome() from error
         self._failures.raise_unreported()
 
     def close(self) -> None:
@@ -188,17 +189,23 @@ class Publisher:
         self._callbacks.raise_if_running()
         if not self._calls.close(_ROOM_S + _CONNECT_S + _GRACE_S):
             return
-        self._left_open.detach()
         try:
-            with suppress(KafkaError):  # what is not acknowledged is given up below
+            with suppress(KafkaError):  # what is not acknowledged is given up
                 self._producer.flush(self._timeout_s + _GRACE_S)
-        finally:
-            if self._owned:
-                with suppress(KafkaError):
-                    self._producer.close(timeout=_GRACE_S)
-        for delivery in self._unacknowledged.deliveries():
-            self._not_acknowledged(delivery, KafkaTimeoutError("the publisher closed before Kafka had answered"))
+        finally:  # also after Ctrl-C
+            try:
+                if self._owned:
+                    with suppress(KafkaError):
+                        self._producer.close(timeout=_GRACE_S)
+            finally:
+                self._give_up(KafkaTimeoutError("the publisher closed before Kafka had answered"))
+        self._left_open.detach()  # before, the end of the process tells what was lost
         self._failures.raise_unreported()
+
+    def _give_up(self, reason: KafkaTimeoutError) -> None:
+        """End every delivery that waits. Their callbacks must not wait for others here either."""
+        for delivery in self._unacknowledged.deliveries():
+            self._callbacks.run(partial(self._not_acknowledged, delivery), reason)
 
     def __enter__(self) -> Self:
         return self

@@ -65,6 +65,9 @@ class _Values(ValuesView[ReceivedEvent]):
     def __iter__(self) -> Iterator[ReceivedEvent]:
         return (state for _, state in self._states.items())
 
+    def __contains__(self, value: object) -> bool:
+        return any(each == value for each in self)
+
 
 class IncidentStates(Mapping[str, ReceivedEvent]):
     """The newest state of every incident by its id, read-only, in a `with` that closes it. Thread-safe.

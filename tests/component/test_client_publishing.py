@@ -383,6 +383,47 @@ def test_what_is_unknown_when_the_publisher_has_closed_is_given_up_and_told(owne
     assert delivery.exception(timeout=0) is caught.value
 
 
+def test_callbacks_of_what_is_given_up_can_neither_wait_for_each_other_nor_end_the_closing(
+    owned: OwnedProducer, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = IncidentPublisher("kafka:9092", "/desk")
+    first, second, third = (desk.responded(f"inc-{number}", who=KIM) for number in range(3))
+    refused: list[BaseException | None] = []
+
+    def waits(_: object) -> None:
+        try:
+            second.result()
+        except ClientError as error:
+            refused.append(error)
+
+    first.add_done_callback(waits)
+    second.add_done_callback(lambda _: sys.exit("over"))
+    owned.slow = KafkaTimeoutError("35 s")
+    with pytest.raises(DeliveryFailed, match="3 events"):
+        desk.close()
+    assert refused
+    assert third.done()
+    assert "can't end the process" in caplog.text
+
+
+def test_ctrl_c_while_a_publisher_closes_ends_every_delivery(owned: OwnedProducer) -> None:
+    desk = IncidentPublisher("kafka:9092", "/desk")
+    delivery = desk.responded("inc-1", who=KIM)
+    owned.slow = KeyboardInterrupt()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        desk.close()
+    assert isinstance(delivery.exception(timeout=0), DeliveryFailed)
+
+
+def test_a_flush_that_ends_as_the_last_event_is_acknowledged_is_no_failure(owned: OwnedProducer) -> None:
+    with IncidentPublisher("kafka:9092", "/desk") as desk:
+        desk.responded("inc-1", who=KIM)
+        desk.flush()
+        owned.slow = KafkaTimeoutError("35 s")
+        desk.flush()
+        owned.slow = None
+
+
 def test_closing_waits_for_events_that_other_threads_are_publishing(owned: OwnedProducer) -> None:
     begun, may_go_on = threading.Event(), threading.Event()
 

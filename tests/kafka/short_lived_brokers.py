@@ -22,6 +22,8 @@ def formatted(broker: Broker, settings: Path, log: Path, log_file: BinaryIO) -> 
     with one_at_a_time("format"):
         if not made.exists():
             FORMAT(broker, settings, log, log_file)
-            shutil.copytree(broker.data_dir / "data", made)
+            coming = made.with_suffix(".coming")
+            shutil.copytree(broker.data_dir / "data", coming)
+            coming.rename(made)
             return
     shutil.copytree(made, broker.data_dir / "data", dirs_exist_ok=True)

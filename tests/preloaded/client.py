@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -42,7 +43,8 @@ class PreloadedProcess:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended, and its code is on the way
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -78,7 +80,6 @@ def start(
 ) -> PreloadedProcess:
     """Run `python *program` (`-c CODE`, `-m MODULE` or a file, then arguments) in a process that has these imports.
     `output` takes what it writes, and says to stderr; its input is empty."""
-    connection = _connect(imports)
     request = {
         "program": [*program],
         "env": dict(os.environ if env is None else env),
@@ -88,6 +89,7 @@ def start(
     target = sys.__stderr__ if output is None else output
     assert target is not None
     number = target if isinstance(target, int) else target.fileno()
+    connection = _connect(imports)
     socket.send_fds(connection, [len(body).to_bytes(8, "big")], [number])
     connection.sendall(body)
     return PreloadedProcess(connection, ["python", *program])

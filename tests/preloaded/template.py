@@ -19,6 +19,7 @@ import sys
 import threading
 import traceback
 import types
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,22 +50,30 @@ class Template:
         coming.rename(address)  # whoever sees it can connect
 
     def serve(self) -> None:
-        """Until the run ends."""
-        while not has_ended(self._folder):
-            for key, _ in self._selector.select(_LOOK_EVERY_S):
-                if key.fileobj is self._listener:
-                    self._fork(self._listener.accept()[0])
-                elif key.fileobj is self._wakened:
-                    self._wakened.recv(4_096)
-                else:
-                    self._asker_left(key.data)
-            self._reap()
-        for pid in self._children:
-            os.kill(pid, signal.SIGKILL)
+        """Until the run ends; what was forked ends with it, whatever ends this."""
+        own = os.getpid()
+        try:
+            while not has_ended(self._folder):
+                for key, _ in self._selector.select(_LOOK_EVERY_S):
+                    if key.fileobj is self._listener:
+                        self._fork(self._listener.accept()[0])
+                    elif key.fileobj is self._wakened:
+                        self._wakened.recv(4_096)
+                    else:
+                        self._asker_left(key.data)
+                self._reap()
+        finally:
+            if os.getpid() == own:
+                for pid in self._children:
+                    os.kill(pid, signal.SIGKILL)
 
     def _fork(self, asker: socket.socket) -> None:
-        size, given, _, _ = socket.recv_fds(asker, 8, 1)
-        request = json.loads(_exactly(asker, int.from_bytes(size, "big")))
+        try:
+            size, given, _, _ = socket.recv_fds(asker, 8, 1)
+            request = json.loads(_exactly(asker, int.from_bytes(size, "big")))
+        except (OSError, ValueError):  # it has gone before it said what to do
+            asker.close()
+            return
         pid = os.fork()
         if pid == 0:
             for each in (self._listener, self._wakened, self._waker, asker, *self._children.values()):
@@ -74,7 +83,8 @@ class Template:
         os.close(given[0])
         self._children[pid] = asker
         self._selector.register(asker, selectors.EVENT_READ, pid)
-        asker.sendall(b"%d\n" % pid)
+        with suppress(OSError):  # the selector tells that it has gone
+            asker.sendall(b"%d\n" % pid)
 
     def _asker_left(self, pid: int) -> None:
         """Nobody can end it any more."""
@@ -101,7 +111,9 @@ class Template:
 def _exactly(connection: socket.socket, size: int) -> bytes:
     found = b""
     while len(found) < size:
-        found += connection.recv(size - len(found))
+        if not (more := connection.recv(size - len(found))):
+            raise ConnectionResetError("the asker has gone")
+        found += more
     return found
 
 

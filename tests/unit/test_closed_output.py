@@ -55,6 +55,24 @@ def test_a_standard_error_that_takes_nothing_changes_no_result(errors: str) -> N
     assert (ended.returncode, ended.stdout) == (0, b"the result\n")
 
 
+def test_a_full_standard_error_that_is_not_waited_for_loses_messages_only() -> None:
+    """As one that a program with an event loop shares with its children."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    command = (
+        "import sys; from cli.support.closed_output import end_on_closed_output; end_on_closed_output(); "
+        "[print('x' * 1000, file=sys.stderr) for _ in range(200)]; print('the result')"
+    )
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=writer, timeout=600, check=False
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert (ended.returncode, ended.stdout) == (0, b"the result\n")
+
+
 def test_a_closed_output_is_no_error() -> None:
     """`sla … >&-`: nobody wants what is printed."""
     ended = subprocess.run(

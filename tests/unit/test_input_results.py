@@ -94,3 +94,6 @@ def test_a_large_file_is_waited_for_as_long_as_workers_read_on(
     assert InputResultReader(Settings()).wait(sent, 1.0, counted.append) == expected
     assert clock.now == pytest.approx(waited, abs=0.5)
     assert counted[:3] == [1, 2, 3], "shown on a terminal"
+    begun = clock.now
+    assert InputResultReader(Settings()).wait(sent, 1.0).unread, "the board has to answer"
+    assert clock.now - begun == pytest.approx(1.0, abs=0.3)

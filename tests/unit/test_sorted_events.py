@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from cli.events import tail
 from cli.events.sorted_events import sorted_events
-from cli.events.tail import _show_sorted
+from cli.events.tail import _exact, _show_sorted
 from cli.kafka_io.topic_history import NoRoom
 from connect.kafka_io.connection import BrokerProblem
 from connect.kafka_io.reader import SILENCE_LIMIT_S, TopicReader, TopicRecord
@@ -69,6 +71,26 @@ class Reader(TopicReader):
         found = next(self._polls, [])
         self.empty += not found
         return found
+
+
+def test_nothing_is_printed_while_a_count_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go to standard error, where the count is, and not to the file that standard output is."""
+    shown: list[bool] = []
+
+    @contextmanager
+    def counting(what: str, *, total: int | None) -> Iterator[Callable[[], None]]:
+        shown.append(True)
+        yield lambda: None
+        shown.append(False)
+
+    monkeypatch.setattr(tail, "counting", counting)
+    assert _show_sorted(Reader(), lambda _: shown.append(shown[-1]), decode) == 0
+    assert shown == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize("number", ["0.5", "99999999999.123457", "1e-07"])
+def test_numbers_keep_all_their_digits(number: str) -> None:
+    assert str(_exact(number)) == number
 
 
 def test_what_arrives_meanwhile_is_not_lost() -> None:
