@@ -68,7 +68,7 @@ def publish(
         amended.add(number, event)
         doubts.add(event, line, f"line {number}")
 
-    clock, limits = SystemTimeSource(), settings.time_limits()
+    clock, limits, summed_up = SystemTimeSource(), settings.time_limits(), False
     try:
         with results_reader(settings, wait) as results:
             with counting("events published") as one:
@@ -86,7 +86,6 @@ def publish(
                     check=lambda event: untimely(event, clock.now(), limits) if check_time else None,
                     published=published,
                 )
-            _print_summary(published, keep_going=keep_going)
             tenants = results is not None
             contracts = contracts_here(settings) if tenants and (names.tenants or doubts.windows) else {}
             policies = policies_for(names, settings, also=doubts.windows)
@@ -96,6 +95,8 @@ def publish(
                 )
             )
             warnings.tell(doubts.warnings(policies, contracts or {}, clock.now()))
+            summed_up = True
+            _print_summary(published, keep_going=keep_going)
             loading = published.backfill
             found = report_results(results, published.ranges, settings, required=wait is True, backfill=loading)
         if amended and found.stopped is None:
@@ -103,7 +104,9 @@ def publish(
     except (KeyboardInterrupt, SlaError) as stopped:
         if published.begun:
             found = found._replace(stopped=stopped)
-            if isinstance(stopped, KeyboardInterrupt) and not published.ended:
+            if published.ended and not summed_up:
+                _print_summary(published, keep_going=keep_going)
+            elif isinstance(stopped, KeyboardInterrupt) and not published.ended:
                 _print_interrupted(published)
             elif isinstance(stopped, UnreadableFile):
                 typer.echo(f"{published.acknowledged:,} events of the lines before are published", err=True)

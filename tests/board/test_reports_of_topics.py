@@ -90,7 +90,7 @@ def statement(
     with read_model.connect() as connection:
         months = [row.month for row in tenant_months(connection, TENANT) if row.downtime and row.month < "2026-11"]
 
-    def topic(*_: object) -> Iterator[TopicRecord]:
+    def topic(*_: object, **__: object) -> Iterator[TopicRecord]:
         for each in records:
             if each.topic == "credits":
                 yield TopicRecord("sla.credits", each.partition, each.offset, each.timestamp, each.key, each.value, ())

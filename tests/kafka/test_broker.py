@@ -58,15 +58,18 @@ def produce(bootstrap: str, topic: str, transactional_id: str | None = None) -> 
 
 def consume(bootstrap: str, topic: str, group: str) -> list[bytes]:
     consumer = KafkaConsumer(
-        topic,
         bootstrap_servers=bootstrap,
         group_id=group,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        metadata_max_age_ms=1_000,  # it may know of the topic only then
+        metadata_max_age_ms=1_000,
     )
-    values: list[bytes] = []
     deadline = time.monotonic() + TIMEOUT_S
+    # kafka-python may join the group before it knows of the topic, and then never gets a partition of it.
+    while not consumer.partitions_for_topic(topic) and time.monotonic() < deadline:
+        pass
+    consumer.subscribe([topic])
+    values: list[bytes] = []
     while len(values) < len(VALUES) and time.monotonic() < deadline:
         for records in consumer.poll(200).values():
             values += [record.value for record in records]

@@ -24,7 +24,7 @@ PEOPLE = {"who": {"kind": "support", "id": "kim"}, "approver": {"kind": "support
 @pytest.fixture(autouse=True)
 def nothing_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     log = SimpleNamespace(claims={}, contracts={"acme": object()}, maintenance={})
-    monkeypatch.setattr("connect.kafka_io.contract_topic.log_of", lambda _: log)
+    monkeypatch.setattr("connect.kafka_io.contract_topic.log_of", lambda *_: log)
     monkeypatch.setattr("connect.kafka_io.contract_topic.publish", lambda *_: [])
 
 
