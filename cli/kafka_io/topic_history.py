@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import IO, NamedTuple
 
 import typer
 
 from cli.events.record_view import Undecodable, event_of
+from cli.kafka_io.disk_sort import NoRoom, Row, sorted_on_disk
 from cli.support.console import safe
 from cli.support.progress import counting
 from connect.kafka_io.reader import TopicReader, TopicRecord, in_order
-from streams.errors import SlaError
 from streams.parallel import cores, spread
 from streams.schema_registry.client import SchemaRegistry
 from streams.schema_registry.schema_source import reading_codec
@@ -34,14 +33,10 @@ class History(NamedTuple):
     undecodable: int
 
 
-class NoRoom(SlaError):  # noqa: N818 -- it names what happened
-    """The lines don't fit the disk."""
-
-
 class _Lines(NamedTuple):
-    """Some records as lines with coordinates, how many others can't be decoded, and the first problem of those."""
+    """Some records as lines, how many others can't be decoded, and the first problem of those."""
 
-    rows: list[tuple[int, str, int, int, bytes]]
+    rows: list[Row]
     undecodable: int
     problem: str | None
 
@@ -77,7 +72,7 @@ def write_lines(
     """
     undecodable, problem = 0, None
 
-    def rows() -> Iterator[tuple[int, str, int, int, bytes]]:
+    def rows() -> Iterator[Row]:
         nonlocal undecodable, problem
         for lines in spread(partial(_lines_of, access), batches, processes):
             undecodable += lines.undecodable
@@ -85,14 +80,9 @@ def write_lines(
             yield from lines.rows
 
     try:
-        with closing(sqlite3.connect("")) as database:  # in a file of its own, which is never seen
-            database.execute("PRAGMA journal_mode = OFF")
-            database.execute("CREATE TABLE lines (arrival INTEGER, topic TEXT, part INTEGER, place INTEGER, line BLOB)")
-            database.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?)", rows())
-            for (line,) in database.execute("SELECT line FROM lines ORDER BY arrival, topic, part, place"):
-                file.write(line)
+        file.writelines(line for line, _ in sorted_on_disk(rows()) if line is not None)
         file.flush()
-    except (sqlite3.OperationalError, OSError) as error:
+    except OSError as error:
         raise NoRoom(f"the history can't be written to disk: {error}; TMPDIR names the directory for it") from error
     return undecodable, problem
 
@@ -113,5 +103,5 @@ def _lines_of(access: SchemaRegistry | None, records: list[TopicRecord]) -> _Lin
         except Undecodable as error:
             problems.append(str(error))
         else:
-            rows.append((*in_order(record), line))
+            rows.append(Row(*in_order(record), line))
     return _Lines(rows, len(problems), problems[0] if problems else None)

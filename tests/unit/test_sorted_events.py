@@ -12,7 +12,7 @@ import pytest
 from cli.events import tail
 from cli.events.sorted_events import sorted_events
 from cli.events.tail import _exact, _show_sorted
-from cli.kafka_io.topic_history import NoRoom
+from cli.kafka_io.disk_sort import NoRoom
 from connect.kafka_io.connection import BrokerProblem
 from connect.kafka_io.reader import SILENCE_LIMIT_S, TopicReader, TopicRecord
 from streams.serde.codec import decode, encode
@@ -36,8 +36,8 @@ def test_events_come_by_arrival_whatever_timestamps_others_write() -> None:
     ]
     found = list(sorted_events(batches, decode))
     assert [line and json.loads(line)["id"] for line, _ in found] == ["first", None, "a", "c", "late"]
-    assert [problem for _, problem in found if problem] == [found[1].problem]
-    assert "offset 2: undecodable" in str(found[1].problem)
+    assert [problem for _, problem in found if problem] == [found[1][1]]
+    assert "offset 2: undecodable" in str(found[1][1])
 
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
