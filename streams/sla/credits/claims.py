@@ -53,17 +53,14 @@ def reject_stored_claims(account: Account, month: Month) -> list[RejectedClaim]:
     nothing else tells those who claimed."""
     if account.claims[month].time > account.state_of(month).claimable_until:
         del account.claims[month]
-    found = []
-    for identity, stored in sorted(account.facts.items()):
+    late = {}
+    for identity, stored in account.facts.items():
         payload = stored.event.payload
         if isinstance(payload, CreditClaimed) and payload.month == month:
             rejection = late_claim(account, stored.event)
-            if rejection is None:
-                continue
-            del account.facts[identity]
-            named = rejection._replace(message=f"claim {stored.event.id}: {rejection.message}")
-            found.append(RejectedClaim(account.tenant, identity[0], stored.position, stored.arrival, named))
-    return found
+            if rejection is not None:
+                late[identity] = rejection.message
+    return [_taken_out(account, identity, late[identity]) for identity in sorted(late)]
 
 
 def reject_unstated_claims(account: Account, identities: Iterable[tuple[str, str]]) -> list[RejectedClaim]:
@@ -71,11 +68,15 @@ def reject_unstated_claims(account: Account, identities: Iterable[tuple[str, str
     claimed."""
     found = []
     for identity in sorted(identities):
-        stored = account.facts.pop(identity)
-        assert isinstance(stored.event.payload, CreditClaimed)
-        month = Month(stored.event.payload.month)
-        account.claims.pop(month, None)
-        message = f"claim {stored.event.id}: {month} had no statement, and is not kept any more (SLA_RETAIN_MONTHS)"
-        rejection = Rejection("too_late", message, stored.event.id)
-        found.append(RejectedClaim(account.tenant, identity[0], stored.position, stored.arrival, rejection))
+        payload = account.facts[identity].event.payload
+        assert isinstance(payload, CreditClaimed)
+        account.claims.pop(Month(payload.month), None)
+        why = f"{payload.month} had no statement, and is not kept any more (SLA_RETAIN_MONTHS)"
+        found.append(_taken_out(account, identity, why))
     return found
+
+
+def _taken_out(account: Account, identity: tuple[str, str], why: str) -> RejectedClaim:
+    stored = account.facts.pop(identity)
+    rejection = Rejection("too_late", f"claim {stored.event.id}: {why}", stored.event.id)
+    return RejectedClaim(account.tenant, identity[0], stored.position, stored.arrival, rejection)
