@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.support.contract_log import contract_log
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
-from cli.support.progress import shown
 from cli.support.references import policies_here
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 from cli.support.warnings import Warnings, as_commands
@@ -40,7 +40,7 @@ def claim(
     from connect.actions.doubtful import claim_warnings
     from connect.actions.outcome import FormProblem, Unchanged
     from connect.client.outgoing import checked_record
-    from connect.kafka_io.contract_topic import SOURCE, log_of
+    from connect.kafka_io.contract_topic import SOURCE
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
 
@@ -59,7 +59,7 @@ def claim(
         "data": {"tenant_id": tenant, "month": month, "who": {"kind": kind, **({"id": name} if name else {})}},
     }
     checked_record(event)
-    log = log_of(settings, shown("contract facts read"))
+    log = contract_log(settings)
     match earlier_claim(log, tenant, month):
         case Unchanged(reason):
             unchanged = f"{month} was claimed at {reason.values['at']}; nothing was published"

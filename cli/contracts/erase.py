@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from cli.support.author import WhoOption, author
+from cli.support.contract_log import contract_log
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
-from cli.support.progress import shown
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 
 
@@ -30,7 +30,7 @@ def erase(
     from connect.actions.build import as_json as json_of
     from connect.client.outgoing import checked_record
     from connect.contract_import.diff import fact_id
-    from connect.kafka_io.contract_topic import SOURCE, log_of
+    from connect.kafka_io.contract_topic import SOURCE
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
 
@@ -48,7 +48,7 @@ def erase(
         "data": {"tenant_id": tenant, "who": json_of(acting), "reason": reason},
     }
     checked_record(event)
-    log = log_of(settings, shown("contract facts read"))
+    log = contract_log(settings)
     if tenant in log.erased:
         print_unchanged(f"{safe(tenant)} was erased before; nothing was published", as_json=as_json)
         return

@@ -9,9 +9,9 @@ import typer
 
 from cli.support.author import WhoOption, named_by
 from cli.support.console import print_rows
+from cli.support.contract_log import contract_log
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
-from cli.support.progress import shown
 from cli.support.references import policies_here, reference_warnings, references
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 from cli.support.warnings import Warnings, as_commands
@@ -49,14 +49,14 @@ def schedule(
     from connect.actions.doubtful import window_warnings
     from connect.actions.windows import scheduling
     from connect.client.outgoing import checked_record
-    from connect.kafka_io.contract_topic import SOURCE, log_of
+    from connect.kafka_io.contract_topic import SOURCE
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
 
     if bool(tenant) == platform:
         wrong_use("whom does it concern? Give --tenant (again for each), or --platform for everybody")
     settings = settings_of(brokers, prefix)
-    log = log_of(settings, shown("contract facts read"))
+    log = contract_log(settings)
     standing = log.maintenance.get(maintenance)
     now = SystemTimeSource().now()
     announced = announced_at or format_rfc3339(now)
@@ -113,12 +113,12 @@ def cancel(
 ) -> None:
     """Cancel a window: it excludes nothing, even afterwards. Saying it again publishes nothing."""
     from connect.actions.windows import cancelling
-    from connect.kafka_io.contract_topic import SOURCE, log_of
+    from connect.kafka_io.contract_topic import SOURCE
     from streams.sla.instants import format_rfc3339
     from streams.time_source import SystemTimeSource
 
     settings = settings_of(brokers, prefix)
-    standing = log_of(settings, shown("contract facts read")).maintenance.get(maintenance)
+    standing = contract_log(settings).maintenance.get(maintenance)
     if standing is None:
         wrong_use(f"there is no maintenance {maintenance!r}; `sla maintenance list` shows all")
     event = {
@@ -145,12 +145,8 @@ def list_(
     prefix: Prefix = None,
 ) -> None:
     """List all windows by their start; those that are cancelled come last."""
-    from connect.kafka_io.contract_topic import log_of
 
-    windows = [
-        _window(event)
-        for event in log_of(settings_of(brokers, prefix), shown("contract facts read")).maintenance.values()
-    ]
+    windows = [_window(event) for event in contract_log(settings_of(brokers, prefix)).maintenance.values()]
     windows.sort(key=lambda window: (window["cancelled"], str(window.get("start")), str(window["maintenance_id"])))
     if as_json:
         for window in windows:

@@ -9,9 +9,9 @@ import typer
 
 from cli.contracts.erase import erase
 from cli.support.author import WhoOption, named_by
+from cli.support.contract_log import contract_log
 from cli.support.exits import FOUND, WRONG_USE, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
-from cli.support.progress import shown
 from cli.support.waiting import Wait, publish_facts
 from streams.lines import STDIN, check_readable, read_lines
 
@@ -49,7 +49,6 @@ def import_(
     from connect.actions.build import with_fields
     from connect.contract_import.diff import difference
     from connect.contract_import.file import read_rows
-    from connect.kafka_io.contract_topic import log_of
     from streams.config_files.problems import PolicyError
     from streams.time_source import SystemTimeSource
 
@@ -66,7 +65,7 @@ def import_(
             typer.echo(f"{file}:{each.line}: {each.problem}", err=True)
         typer.echo(f"{counted(len(bad), 'bad line')}; nothing was published", err=True)
         raise typer.Exit(WRONG_USE)
-    found = difference(rows, log_of(settings, shown("contract facts read")), source, SystemTimeSource().now())
+    found = difference(rows, contract_log(settings), source, SystemTimeSource().now())
     try:
         plans = set(settings.load_policies().by_name) if found.changes else set()
     except PolicyError as error:
@@ -101,11 +100,10 @@ def list_(
     """List every tenant with the terms that are in force."""
     from cli.contracts.terms_view import counted, print_terms
     from cli.support.console import safe
-    from connect.kafka_io.contract_topic import log_of
 
     settings = settings_of(brokers, prefix)
     instant = _instant(at)
-    log = log_of(settings, shown("contract facts read"))
+    log = contract_log(settings)
     found = [(tenant, history.at(instant)) for tenant, history in sorted(log.contracts.items())]
     print_terms([(tenant, terms) for tenant, terms in found if terms is not None], as_json=as_json)
     without = [tenant for tenant, terms in found if terms is None]
@@ -123,10 +121,9 @@ def show(
     """Show all terms of a tenant, the earliest first (of one valid_from the last one counts), and its claims."""
     from cli.contracts.terms_view import print_terms
     from cli.support.console import safe
-    from connect.kafka_io.contract_topic import log_of
     from streams.sla.instants import format_rfc3339
 
-    log = log_of(settings_of(brokers, prefix), shown("contract facts read"))
+    log = contract_log(settings_of(brokers, prefix))
     history = log.contracts.get(tenant)
     if history is None:
         wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")

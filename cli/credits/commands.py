@@ -10,9 +10,9 @@ import typer
 from rich.cells import cell_len, set_cell_size
 
 from cli.support.console import plain_console, safe
+from cli.support.contract_log import contract_log
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
-from cli.support.progress import shown
 from cli.support.references import policies_here
 
 if TYPE_CHECKING:
@@ -95,13 +95,12 @@ def show(
 
 def _claimable(settings: Settings, months: Sequence[MonthStatement]) -> list[MonthStatement]:
     """Those with a credit that a claim of now would issue, and nothing else does."""
-    from connect.kafka_io.contract_topic import log_of
     from streams.time_source import SystemTimeSource
 
     now = SystemTimeSource().now()
     open_ = [each for each in months if each.terms.credit > 0 and now <= (each.terms.claimable_until or 0)]
     open_ = _unpaid_without_claim(settings, open_)
-    claims = log_of(settings, shown("contract facts read")).claims if open_ else {}
+    claims = contract_log(settings).claims if open_ else {}
     return [each for each in open_ if (each.terms.tenant, each.terms.month) not in claims]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from cli.support.console import safe
-from cli.support.progress import counting
+from cli.support.progress import shown
 from streams.sla.events import Amended, Event, Rejection
 from streams.sla.instants import format_rfc3339
 
@@ -47,16 +47,14 @@ class AmendedTimes:
         """A warning for each incident that now ends before it begins, by the states that the workers published in the
         transactions in which they read the amendments. Where these are not `applied` for certain, the amended times
         stand for those of the states. Raises BrokerProblem."""
-        from connect.kafka_io.reader import TopicReader
+        from connect.kafka_io.reader import read_topics
         from streams.schema_registry.schema_source import reading_codec
 
         decode = reading_codec(settings.schema_registry()).decode
         topic = f"{settings.topic_prefix}.incident-state"
-        place = (settings.bootstrap(), [topic], settings.aiokafka_security())
-        with TopicReader(*place, keys=self._lines) as reader:
-            reader.from_beginning()
-            with counting("states of incidents read", total=reader.size) as one:
-                yield from self.in_records(_counted(reader.there(), one), decode, applied=applied)
+        place, watch = (settings.bootstrap(), [topic], settings.aiokafka_security()), shown("states of incidents read")
+        records = read_topics(*place, watch=watch, keys=self._lines)
+        yield from self.in_records(records, decode, applied=applied)
 
     def in_records(self, records: Iterable[TopicRecord], decode: Decode, *, applied: bool = True) -> Iterator[str]:
         """The same, of the records of the topic of states; only those of these incidents are decoded."""
@@ -77,10 +75,3 @@ class AmendedTimes:
                 )
         if self._left_out:
             yield f"{self._left_out:,} more amended incidents were not looked at"
-
-
-def _counted(polls: Iterable[list[TopicRecord]], one: Callable[[], None]) -> Iterator[TopicRecord]:
-    for records in polls:
-        for record in records:
-            one()
-            yield record

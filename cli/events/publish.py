@@ -68,7 +68,7 @@ def publish(
         amended.add(number, event)
         doubts.add(event, line, f"line {number}")
 
-    clock, limits, summed_up = SystemTimeSource(), settings.time_limits(), False
+    clock, limits = SystemTimeSource(), settings.time_limits()
     try:
         with results_reader(settings, wait) as results:
             with counting("events published") as one:
@@ -86,17 +86,15 @@ def publish(
                     check=lambda event: untimely(event, clock.now(), limits) if check_time else None,
                     published=published,
                 )
-            tenants = results is not None
-            contracts = contracts_here(settings) if tenants and (names.tenants or doubts.windows) else {}
-            policies = policies_for(names, settings, also=doubts.windows)
-            warnings.tell(
-                reference_warnings(
-                    names, policies, tenants=tenants and contracts is not None, contracts=contracts or ()
-                )
-            )
-            warnings.tell(doubts.warnings(policies, contracts or {}, clock.now()))
-            summed_up = True
-            _print_summary(published, keep_going=keep_going)
+            try:
+                tenants = results is not None
+                contracts = contracts_here(settings) if tenants and (names.tenants or doubts.windows) else {}
+                policies = policies_for(names, settings, also=doubts.windows)
+                checked = tenants and contracts is not None
+                warnings.tell(reference_warnings(names, policies, tenants=checked, contracts=contracts or ()))
+                warnings.tell(doubts.warnings(policies, contracts or {}, clock.now()))
+            finally:
+                _print_summary(published, keep_going=keep_going)
             loading = published.backfill
             found = report_results(results, published.ranges, settings, required=wait is True, backfill=loading)
         if amended and found.stopped is None:
@@ -104,12 +102,8 @@ def publish(
     except (KeyboardInterrupt, SlaError) as stopped:
         if published.begun:
             found = found._replace(stopped=stopped)
-            if published.ended and not summed_up:
-                _print_summary(published, keep_going=keep_going)
-            elif isinstance(stopped, KeyboardInterrupt) and not published.ended:
-                _print_interrupted(published)
-            elif isinstance(stopped, UnreadableFile):
-                typer.echo(f"{published.acknowledged:,} events of the lines before are published", err=True)
+            if not published.ended:
+                _print_stopped(published, stopped)
             if as_json:
                 _print_object(published, found, warnings)
         raise
@@ -150,17 +144,24 @@ def _print_object(published: Published, found: ReportedResults, warnings: Warnin
     typer.echo(json.dumps(found_object, ensure_ascii=False))
 
 
-def _print_interrupted(published: Published) -> None:
-    count = f"{published.acknowledged:,} event{'' if published.acknowledged == 1 else 's'}"
-    typer.echo(
-        f"interrupted: {count} acknowledged, a few more may be in Kafka; the same file again is safe, an event counts "
-        "once",
-        err=True,
-    )
+def _print_stopped(published: Published, stopped: BaseException) -> None:
+    """What is published where it ended half way."""
+    if isinstance(stopped, KeyboardInterrupt):
+        typer.echo(
+            f"interrupted: {_events(published)} acknowledged, a few more may be in Kafka; the same file again is safe, "
+            "an event counts once",
+            err=True,
+        )
+    elif isinstance(stopped, UnreadableFile):
+        typer.echo(f"{published.acknowledged:,} events of the lines before are published", err=True)
+
+
+def _events(published: Published) -> str:
+    return f"{published.acknowledged:,} event{'' if published.acknowledged == 1 else 's'}"
 
 
 def _print_summary(published: Published, *, keep_going: bool) -> None:
-    count = f"{published.acknowledged:,} event{'' if published.acknowledged == 1 else 's'} published"
+    count = f"{_events(published)} published"
     if published.bad:
         first = published.bad[0].number
         count += (

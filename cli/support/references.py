@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli.support.console import safe
-from cli.support.progress import shown
+from cli.support.contract_log import contract_log
 from cli.support.warnings import CommandWarning, as_commands
 
 if TYPE_CHECKING:
@@ -58,10 +58,9 @@ def policies_here(settings: Settings) -> Policies | None:
 def contracts_here(settings: Settings) -> Mapping[str, ContractHistory] | None:
     """The contracts of each tenant; None, with a warning, where they can't be read."""
     from connect.kafka_io.connection import BrokerProblem
-    from connect.kafka_io.contract_topic import log_of
 
     try:
-        return log_of(settings, shown("contract facts read")).contracts
+        return contract_log(settings).contracts
     except BrokerProblem as error:
         typer.echo(f"warning: tenants were not checked: {error}", err=True)
         return None

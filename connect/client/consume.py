@@ -99,7 +99,7 @@ def _subscription(
     codec = reading_codec(schema_registry, 0.0)
     consumer, _ = open_consumer(brokers, topic, {"group_id": group, "client_id": f"sla-{group}"}, kafka, start)
     consumer.subscribe([topic])
-    return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode, deletions=states)
+    return Subscription(consumer, on_undecodable=on_undecodable, decode=codec.decode, states=states)
 
 
 def open_consumer(

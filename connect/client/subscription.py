@@ -77,14 +77,14 @@ class Subscription:
         on_undecodable: OnUndecodable | None = None,
         decode: Decode = decode,
         remember: int = REMEMBERED,
-        deletions: bool = False,
+        states: bool = False,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consumer = consumer
         self._on_undecodable = on_undecodable
         self._decode = decode
         self._remember = remember
-        self._states = deletions
+        self._states = states
         self._seconds = seconds
         self._recent: OrderedDict[tuple[str, str], Position] = OrderedDict()
         """Events by id and subject, each with the position where it was read last."""

@@ -231,13 +231,14 @@ def read_topics(
     *,
     until_end: bool = True,
     watch: Watch = unwatched,
+    keys: Iterable[str] | None = None,
 ) -> Iterator[TopicRecord]:
     """Records of the topics from the beginning; with `until_end` up to what was there at the start, else for ever.
 
-    Records of one partition come in its order. `security` is what aiokafka takes, `watch` shows how many are read.
-    Raises BrokerProblem.
+    Records of one partition come in its order. `security` is what aiokafka takes, `watch` shows how many are read,
+    `keys` are those of `TopicReader`. Raises BrokerProblem.
     """
-    with TopicReader(bootstrap, topics, security) as reader:
+    with TopicReader(bootstrap, topics, security, keys=keys) as reader:
         reader.from_beginning()
         if until_end:
             with watch(reader.size) as one:

@@ -234,7 +234,7 @@ def test_a_view_that_has_failed_does_not_grow_with_each_access(view: Any) -> Non
 
 def test_a_subscription_tells_that_an_incident_is_no_longer_retained() -> None:
     consumer = FakeConsumer(("inc", NEW), ("inc", NEW), ("inc", None))
-    subscription = Subscription(consumer, remember=0, deletions=True)
+    subscription = Subscription(consumer, remember=0, states=True)
     found = []
     for event in subscription:
         found.append(event)
@@ -250,7 +250,7 @@ def test_a_subscription_tells_that_an_incident_is_no_longer_retained() -> None:
 def test_a_subscription_gives_a_deletion_whose_key_is_no_text_to_whoever_takes_what_is_undecodable() -> None:
     told: list[UndecodableRecord] = []
     subscription = Subscription(
-        FakeConsumer((b"\xff", None), ("inc", NEW)), remember=0, deletions=True, on_undecodable=told.append
+        FakeConsumer((b"\xff", None), ("inc", NEW)), remember=0, states=True, on_undecodable=told.append
     )
     found = next(iter(subscription))
     assert found.subject == "inc"
@@ -296,7 +296,7 @@ def test_a_state_whose_commit_is_refused_is_not_handled_for_ever() -> None:
 
     consumer = Slow(("inc", NEW), ("other", ENDED), ("inc", None), ("inc", NEW))
     seconds = iter(range(0, 10_000, 400))
-    subscription = Subscription(consumer, deletions=True, seconds=lambda: next(seconds))
+    subscription = Subscription(consumer, states=True, seconds=lambda: next(seconds))
     seen = []
     for event in subscription:
         seen.append((event.subject, event.deleted))
