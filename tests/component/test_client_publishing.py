@@ -417,11 +417,12 @@ def test_ctrl_c_while_a_publisher_closes_ends_every_delivery(owned: OwnedProduce
 
 def test_a_flush_that_ends_as_the_last_event_is_acknowledged_is_no_failure(owned: OwnedProducer) -> None:
     with IncidentPublisher("kafka:9092", "/desk") as desk:
-        desk.responded("inc-1", who=KIM)
+        delivery = desk.responded("inc-1", who=KIM)
         desk.flush()
         owned.slow = KafkaTimeoutError("35 s")
         desk.flush()
         owned.slow = None
+    assert delivery.result(timeout=0).offset == 0
 
 
 def test_closing_waits_for_events_that_other_threads_are_publishing(owned: OwnedProducer) -> None:
