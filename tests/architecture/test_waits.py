@@ -1,4 +1,5 @@
-"""No test depends on how fast something runs: waits have time for a machine under load, and no time is asserted."""
+"""No test depends on how fast something runs: waits have time for a machine under load, and no time is asserted. None
+changes what other threads of its process see."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ IN_VAIN_S, LEAST_S = 0.5, 30.0
 #: Calls whose first or second positional argument is a number of seconds.
 WAITS = {"wait": 0, "join": 0, "result": 0, "exception": 0, "timeout": 0, "wait_for": 1}
 CLOCKS = {"monotonic", "perf_counter"}
+#: Modules that the threads of every server and client use.
+OF_ALL_THREADS = {"asyncio", "os", "select", "selectors", "signal", "socket", "sqlite3", "ssl", "threading", "time"}
 #: These ask again when they had no answer, and the last one pauses.
 ASK_AGAIN = {
     "tests/kafka/apicurio.py",
@@ -53,6 +56,16 @@ def asserted_times(tree: ast.AST) -> Iterator[int]:
                 yield check.lineno
 
 
+def changed_modules(tree: ast.AST) -> Iterator[int]:
+    """Lines that replace a part of a standard module that the threads of servers use."""
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ("setattr", "delattr") and call.args:
+            target = call.args[0]
+            name = target.value if isinstance(target, ast.Constant) else ast.unparse(target)
+            if str(name).partition(".")[0] in OF_ALL_THREADS:
+                yield call.lineno
+
+
 def test_waits_have_time_for_a_machine_under_load() -> None:
     found = {
         f"{path.relative_to(ROOT)}:{line}": seconds
@@ -67,6 +80,19 @@ def test_no_assertion_is_about_the_time_that_something_took() -> None:
     asking = (path for path in FILES if any(clock in path.read_text(encoding="utf-8") for clock in CLOCKS))
     found = [f"{path.relative_to(ROOT)}:{line}" for path in asking for line in asserted_times(parsed(path))]
     assert found == [], "wait for the state, then assert what holds for ever after"
+
+
+def test_no_test_changes_a_standard_module_for_every_thread() -> None:
+    """A test that set the clock back kept the event loop of another test's server waiting for hours."""
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in FILES for line in changed_modules(parsed(path))]
+    assert found == [], "set a copy (tests/standard_modules.py) as an attribute of the module under test"
+
+
+def test_a_change_of_a_standard_module_is_noticed() -> None:
+    tree = ast.parse(
+        'p.setattr(time, "x", 1)\np.setattr("os.x", 1)\np.setattr(own, "time", 1)\np.setattr(os.path, "x", 1)'
+    )
+    assert list(changed_modules(tree)) == [1, 2, 4]
 
 
 def test_a_short_wait_and_an_asserted_time_are_noticed() -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from board.access import tokens as tokens_file
 from board.access.tokens import TokensFile, TokensFileError, add_token, read_tokens, remove_token, sha256_of
 from cli.services.board_tokens import tokens_app
 from connect.actions.person import Person, Role
+from tests.standard_modules import altered
 
 KIM = Person("kim", "Kim", frozenset({Role.RESPONDER}))
 NOW = 1_790_000_000_000_000
@@ -64,7 +66,7 @@ def test_what_was_written_survives_a_power_cut(tmp_path: Path, monkeypatch: pyte
         written.append((is_directory, read_tokens(path) == []))
         fsync(descriptor)
 
-    monkeypatch.setattr("os.fsync", noted)
+    monkeypatch.setattr(tokens_file, "os", altered(os, fsync=noted))
     remove_token(path, "kim")
     assert written == [(False, False), (True, True)]
 

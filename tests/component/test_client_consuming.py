@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -25,10 +26,12 @@ from connect.client import (
     Subscription,
     UndecodableRecord,
     consume_alerts,
+    opened_in,
 )
 from streams.kafka.records import UnreadBatch
 from streams.serde.codec import encode
 from tests import page_triggers
+from tests.standard_modules import altered
 
 PLACE = TopicPartition("sla.credits", 0)
 OTHER = TopicPartition("sla.credits", 1)
@@ -368,7 +371,7 @@ def test_a_subscription_is_refused_in_a_process_that_was_forked_since(monkeypatc
     consumer = broker.consumer()
     subscription = subscribed(consumer)
     with monkeypatch.context() as forked:
-        forked.setattr("os.getpid", lambda: -1)
+        forked.setattr(opened_in, "os", altered(os, getpid=lambda: -1))
         with pytest.raises(ClientError, match="the subscription was opened before this process was forked"):
             ids(subscription)
         assert (consumer.closed, broker.commits) == (0, []), "the connection is the other process's"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +22,14 @@ from connect.client import (
     InvalidEvent,
     Position,
     Who,
+    opened_in,
 )
 from connect.client import publisher as publisher_module
 from connect.client.publisher import _connected
 from streams.kafka.partitioner import partition_of
 from streams.sla.instants import format_rfc3339
 from streams.time_source import SystemTimeSource
+from tests.standard_modules import altered
 from tests.waiting import TIMEOUT_S
 
 KIM = Who("support", "kim")
@@ -261,7 +264,7 @@ def test_a_publisher_is_refused_in_a_process_that_was_forked_since(monkeypatch: 
     producer = FakeProducer()
     desk = publisher(producer)
     with monkeypatch.context() as forked:
-        forked.setattr("os.getpid", lambda: -1)
+        forked.setattr(opened_in, "os", altered(os, getpid=lambda: -1))
         for use in (lambda: desk.responded("inc-1", who=KIM), desk.flush):
             with pytest.raises(ClientError, match="the publisher was opened before this process was forked"):
                 use()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,12 +19,14 @@ from connect.client import (
     ReceivedEvent,
     Subscription,
     UndecodableRecord,
+    opened_in,
     states,
 )
 from streams.replay.simulate import simulate
 from streams.serde.cloudevents_json import from_json
 from streams.serde.codec import encode
 from streams.sla.events import Rejection
+from tests.standard_modules import altered
 from tests.waiting import TIMEOUT_S
 
 TOPIC = "sla.incident-state"
@@ -194,7 +197,7 @@ def test_a_view_is_refused_in_a_process_that_was_forked_since(view: Any, monkeyp
     found = view(FakeConsumer(("inc", NEW)))
     found.wait_until_caught_up(timeout=TIMEOUT_S)
     with monkeypatch.context() as forked:
-        forked.setattr("os.getpid", lambda: -1)
+        forked.setattr(opened_in, "os", altered(os, getpid=lambda: -1))
         for use in (lambda: found["inc"], lambda: found.wait_until_caught_up(timeout=TIMEOUT_S)):
             with pytest.raises(ClientError, match="the view of states was opened before this process was forked"):
                 use()

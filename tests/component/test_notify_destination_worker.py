@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError, NotEnoughReplicasError
 from notify_bench import HandClock, Script, destination, play
 from structlog.testing import capture_logs
 
-from connect.notify import destination_worker, row_loading
+from connect.notify import destination_worker, page_store, row_loading
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.kind import MASKED
@@ -29,6 +29,7 @@ from streams.kafka import aiokafka_clients
 from streams.serde.codec import Codec
 from streams.settings import read_settings
 from tests.page_triggers import trigger
+from tests.standard_modules import altered
 from tests.waiting import until
 
 
@@ -225,8 +226,8 @@ def test_a_process_that_stood_still_writes_nothing_more() -> None:
 def test_a_process_on_a_machine_that_was_suspended_writes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of the loop stands still meanwhile."""
     now = 0.0
-    monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
-    monkeypatch.setattr(time, "clock_gettime", lambda clock: now if clock == 7 else 0.0, raising=False)
+    clocks = altered(time, CLOCK_BOOTTIME=7, clock_gettime=lambda clock: now if clock == 7 else 0.0)
+    monkeypatch.setattr(page_store, "time", clocks)
 
     async def scenario() -> None:
         nonlocal now

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from notify_bench import destination, play
 
+from connect.notify.destinations import name_lookups
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
 from connect.notify.destinations.http_sender import HttpSender
 from connect.notify.destinations.kind import Destination, Secrets
@@ -23,6 +24,7 @@ from connect.notify.page import Page
 from streams.sla.instants import SECOND
 from streams.time_source import SystemTimeSource
 from tests.page_triggers import trigger
+from tests.standard_modules import altered
 from tests.waiting import until
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -300,7 +302,7 @@ def test_a_name_that_turns_private_after_it_was_checked_is_refused(monkeypatch: 
             def resolved(*_: object, **__: object) -> list[tuple[object, ...]]:
                 return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
 
-            monkeypatch.setattr(socket, "getaddrinfo", resolved)
+            monkeypatch.setattr(name_lookups, "socket", altered(socket, getaddrinfo=resolved))
             url = f"http://hooks.example.com:{server.port}/x"
             found = await tried(hook(allow_private=False, timeout=60 * SECOND), url)
             assert found == Failed("it leads to an address that is loopback; allow_private: true allows that")
@@ -323,7 +325,7 @@ def test_names_that_do_not_resolve_in_time_keep_no_other_destination_from_connec
             raise socket.gaierror(socket.EAI_AGAIN, "no answer")
         return usual(host, *more, **named)
 
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(name_lookups, "socket", altered(socket, getaddrinfo=look_up))
 
     async def scenario() -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
@@ -346,15 +348,16 @@ def test_names_that_do_not_resolve_in_time_keep_no_other_destination_from_connec
 
 
 def test_a_name_that_no_thread_could_look_up_is_looked_up_at_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin, refused = threading.Thread.start, list[str]()
+    refused = list[str]()
 
-    def start(thread: threading.Thread) -> None:
-        if thread.name == "name-lookup" and len(refused) < 3:
-            refused.append(thread.name)
-            raise RuntimeError("can't start new thread")
-        begin(thread)
+    class Thread(threading.Thread):
+        def start(self) -> None:
+            if len(refused) < 3:
+                refused.append(self.name)
+                raise RuntimeError("can't start new thread")
+            super().start()
 
-    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(name_lookups, "threading", altered(threading, Thread=Thread))
 
     async def scenario() -> None:
         async with serving(answer("202 Accepted")) as server:

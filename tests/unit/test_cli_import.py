@@ -13,6 +13,8 @@ from click import unstyle
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from connect.history_import import event_store
+from tests.standard_modules import altered
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "import"
@@ -80,7 +82,7 @@ def test_no_space_for_temporary_files_is_said_in_one_line(
                 raise sqlite3.OperationalError("database or disk is full")
             return super().execute(sql, *parameters)
 
-    monkeypatch.setattr(sqlite3, "connect", FullDisk)
+    monkeypatch.setattr(event_store, "sqlite3", altered(sqlite3, connect=FullDisk))
     done = run("tickets", *ZENDESK, "--output", str(tmp_path / "events.jsonl"))
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1].startswith(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from streams.policy.load import default_policies_dir, load_policies
 from streams.replay.simulate import simulate
 from streams.sla.instants import parse_rfc3339
 from streams.sla.policy import Policies
+from tests.standard_modules import altered
 
 NOW = parse_rfc3339("2026-11-20T12:00:00Z")
 COLUMNS = 80
@@ -60,7 +62,7 @@ def test_ctrl_c_is_answered_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     board = SimpleNamespace(url="http://127.0.0.1:8090", how_to_sign_in=list, code=lambda: None, log=tmp_path)
     monkeypatch.setattr(command, "LocalBoard", lambda *_, **__: nullcontext(board))
     monkeypatch.setattr(command, "publish_lines", lambda *_, **__: None)
-    monkeypatch.setattr("time.sleep", interrupted)
+    monkeypatch.setattr(command, "time", altered(time, sleep=interrupted))
     stack = SimpleNamespace(
         bootstrap="127.0.0.1:9092", broker=SimpleNamespace(data_dir=tmp_path), worker_code=lambda: None
     )

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 import structlog
 
+from streams import log_output
 from streams.log_damper import CrashLog
 from streams.log_output import LogOutput
 from streams.logs import configure_logs
+from tests.standard_modules import altered
 
 
 @pytest.fixture
@@ -138,9 +140,9 @@ def test_a_slow_reader_holds_little_up_and_a_critical_entry_waits_longer(
     reading, writing = os.pipe()
     with open(reading, "rb"), open(writing, "w", encoding="utf-8") as pipe, monkeypatch.context() as faked:
         output = LogOutput(pipe)
-        faked.setattr(select, "poll", Poll)
-        faked.setattr(time, "monotonic", lambda: now)
-        faked.setattr(os, "write", write)
+        faked.setattr(log_output, "select", altered(select, poll=Poll))
+        faked.setattr(log_output, "time", altered(time, monotonic=lambda: now))
+        faked.setattr(log_output, "os", altered(os, write=write))
         held = 0.0
         while now < 120.0:
             begun = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,9 @@ from kafka.errors import KafkaTimeoutError
 from kafka.producer.transaction_manager import ProducerIdAndEpoch, TransactionManager, TransactionState
 from structlog.testing import capture_logs
 
+from streams.kafka.patches.for_kafka_python import producer_id_reset
 from streams.kafka.patches.for_kafka_python.producer_id_reset import ask_anew
+from tests.standard_modules import altered
 
 
 def made(manager: TransactionManager | None, waiting: int = 0) -> Any:
@@ -54,7 +57,7 @@ def test_what_waits_for_an_id_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     ask_anew(producer)
     sender = producer._sender
     assert sender._client.least_loaded_node() == 1
-    monkeypatch.setattr("threading.get_ident", lambda: 42)
+    monkeypatch.setattr(producer_id_reset, "threading", altered(threading, get_ident=lambda: 42))
     sender.ident = 42
     assert sender._client.least_loaded_node() == 1
     assert sender.failed == [], "with an id the sender expires batches itself"

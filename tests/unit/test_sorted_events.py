@@ -12,10 +12,12 @@ import pytest
 from cli.events import tail
 from cli.events.sorted_events import sorted_events
 from cli.events.tail import _exact, _show_sorted
+from cli.kafka_io import disk_sort
 from cli.kafka_io.disk_sort import NoRoom
 from connect.kafka_io.connection import BrokerProblem
 from connect.kafka_io.reader import SILENCE_LIMIT_S, TopicReader, TopicRecord
 from streams.serde.codec import decode, encode
+from tests.standard_modules import altered
 
 FIELDS = {
     **{"source": "/sla/ledger", "subject": "acme", "occurred_at": 1_769_850_000_000_000, "tenant_id": "acme"},
@@ -48,7 +50,7 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         database.execute("PRAGMA max_page_count = 4")
         return database
 
-    monkeypatch.setattr(sqlite3, "connect", small)
+    monkeypatch.setattr(disk_sort, "sqlite3", altered(sqlite3, connect=small))
     with pytest.raises(NoRoom, match="can't be sorted on disk: database or disk is full; TMPDIR names the directory"):
         list(sorted_events([[credit(f"c{number}", number, 0) for number in range(100)]], decode))
 
