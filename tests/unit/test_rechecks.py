@@ -321,6 +321,46 @@ def test_r26_a_statement_that_was_begun_is_made_after_a_restart() -> None:
     assert [output.data["status"] for each in steps(again, CLOSE + 1) for output in each.outputs] == ["final"]
 
 
+@pytest.mark.parametrize("restless", [False, True], ids=["final", "provisional"])
+@pytest.mark.parametrize("home", [True, False], ids=["own", "copied"])
+def test_r29_a_statement_that_was_begun_at_an_erasure_is_published_under_the_pseudonym(
+    restless: bool, home: bool
+) -> None:
+    def begun() -> tuple[Ledger, int]:
+        ledger = crowded()
+        if not restless:
+            return ledger, CLOSE
+        ledger.apply_impacts(outage(JANUARY, JANUARY + 20 * DAY, name="long"), CLOSE, backfill=False)
+        ledger.apply(event("contract.set", "acme", CLOSE, TERMS._replace(valid_from=CLOSE)), CLOSE, PLACE)
+        ledger.apply_impacts(outage(CLOSE, CLOSE + 9 * DAY, name="longer"), CLOSE, backfill=False)
+        for number in range(MANY):
+            start = CLOSE + number * 30 * SECOND
+            ledger.store_impacts(outage(start, start + SECOND, name=f"new-{number:05}"))
+        list(steps(ledger, CLOSE + DAY // 2))
+        due = ledger.next_due()
+        assert due is not None
+        return ledger, due
+
+    whole, due = begun()
+    wanted = [output for each in steps(whole, due + 1) for output in each.outputs]
+    assert [output.data["status"] for output in wanted] == ["provisional" if restless else "final"]
+    ledger, due = begun()
+    assert ledger.fire(due + 1) == Posted([], [])
+    if home:
+        decision = ledger.apply(event("tenant.erased", "acme", due, TenantErased()), due, PLACE)
+        assert isinstance(decision, Posted)
+        assert (decision.outputs, decision.months) == ([], [])
+    else:
+        ledger.erase("acme", 0, due)
+        assert ledger.timers.posted().outputs == []
+    stated = [output for each in steps(ledger, due + 1) for output in each.outputs]
+    name = ledger.erasures.pseudonym("acme")
+    assert [(output.subject, output.data["tenant_id"], output.time) for output in stated] == [(name, name, due)]
+    same = ("status", "revision", "downtime_s", "credit", "intervals")
+    assert [stated[0].data[key] for key in same] == [wanted[0].data[key] for key in same]
+    assert ledger.next_due() == whole.next_due()
+
+
 def test_r26_a_settled_month_of_many_incidents_is_queued_although_it_is_one() -> None:
     ledger = crowded(INCIDENTS_AT_ONCE + 1)
     now = JANUARY + 40 * DAY

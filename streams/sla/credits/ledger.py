@@ -67,6 +67,8 @@ class Ledger:
             return decision
         if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
             return self.apply_maintenance(event, arrival, position)
+        if isinstance(event.payload, ev.TenantErased):
+            self.timers.erasing(event.subject)
         self.timers.arrived(self.timers.clock if early else arrival, backfill=event.backfill and not early)
         if isinstance(event.payload, ev.TenantErased):
             return self._apply_erasure(event, arrival, position)

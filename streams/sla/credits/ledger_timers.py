@@ -60,6 +60,8 @@ class LedgerTimers:
         self._eviction_due: int | None = None
         self._unfinished = False
         """Whether what `finish` had to do raised: it is done under the new name."""
+        self._abandoned: tuple[str, int] | None = None
+        """Whose work an erasure has ended half way, and when it was due: it begins anew under the new name."""
 
     # -- what inputs change --------------------------------------------------------------------------------------------
 
@@ -99,8 +101,15 @@ class LedgerTimers:
         """Set an account's timers to what is due next."""
         self._timers.set(account.tenant, *account.schedule.next_timers(self.clock))
 
+    def erasing(self, tenant: str) -> None:
+        """An erasure of a tenant arrived: what is half done for it is published under its new name only (R29)."""
+        due = self._work.abandon(tenant)
+        if due is not None:
+            self._abandoned = tenant, due
+
     def finish(self, tenant: str) -> None:
-        """Do all that is due for a tenant now: its account is about to get another name."""
+        """Do what is queued for a tenant now: its account is about to get another name."""
+        self.erasing(tenant)
         self._complete()
         self._unfinished = not self.rechecks.finish(tenant)
         self.month_close.drop_rows(tenant)  # the erasure has every month under the pseudonym
@@ -108,11 +117,16 @@ class LedgerTimers:
     def rename(self, tenant: str, account: Account | None) -> None:
         """No account has this name any more. `account` is the one that had it, under its pseudonym."""
         self._timers.set(tenant, None)
+        abandoned, self._abandoned = self._abandoned, None
         if account is not None:
             with self._set_aside(account):
                 if self._unfinished:
                     self.recheck([account.tenant], account.begin, LATEST, self.clock)
-                self.schedule(account)
+                if abandoned is not None and abandoned[0] == tenant:
+                    # `schedule` would leave out a provisional statement of that instant, which time has reached.
+                    self._timers.set(account.tenant, abandoned[1])
+                else:
+                    self.schedule(account)
 
     def posted(self) -> Posted:
         """What followed since the last call."""

@@ -54,6 +54,14 @@ class WorkInProgress:
             self._steps = steps
             return
 
+    def abandon(self, tenant: str) -> int | None:
+        """Leave out the steps that are left if they are a tenant's; returns when that work was due. Nothing is recorded
+        of what has no result yet: it can begin anew."""
+        if self._steps is None or self._tenant != tenant:
+            return None
+        self._steps = None
+        return self._due
+
     def complete(self) -> None:
         """Do all steps that are left."""
         while self._steps is not None:
