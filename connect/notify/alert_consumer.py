@@ -105,7 +105,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 rebalances = self._rebalances
                 async with self._lock:
                     if rebalances == self._rebalances:
-                        await begin_anew(self._positions, self._kafka, self._orderings, self._log)
+                        now = self._clock.now()
+                        await begin_anew(self._positions, self._kafka, self._orderings, now, self._log)
             self._pause_or_resume()
             await self._housekeeping()
             most = min(max(self._delivery.capacity, 1), _MOST_RECORDS)
@@ -182,9 +183,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if (deleted := self._kafka.deleted_topic()) is not None:
             raise no_topic(deleted)
         rows = self._kafka.topic(TOPIC)
-        await self._kafka.start_new_partitions(
-            [each for each in assigned if each.topic != rows], earliest=self._earliest
-        )
+        of_events = [each for each in assigned if each.topic != rows]
+        self._positions.resumed(await self._kafka.start_new_partitions(of_events, earliest=self._earliest))
         others: dict[str, int] = defaultdict(int)
         await self._retained.begin()
         stored = await self._rows.read_back([each.partition for each in assigned if each.topic == rows])
@@ -335,7 +335,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._delivery.rows_written()
         self._positions.applied(done)
         if done:
-            await self._kafka.commit(done)
+            await self._kafka.commit(self._positions.with_texts(done, alerts, incidents, self._clock.now()))
 
     def _apply_read(self, partition: int, offset: int, found: Read) -> list[StateRow]:
         if isinstance(found, UnreadEnd):

@@ -16,7 +16,7 @@ _NOT_NEW = "it has another id, and records of before: another cluster, perhaps; 
 
 
 async def begin_anew(
-    positions: ReadPositions, kafka: PageStore, orderings: MutableMapping[int, CloseOrdering], log: Any
+    positions: ReadPositions, kafka: PageStore, orderings: MutableMapping[int, CloseOrdering], now: int, log: Any
 ) -> None:
     """Where partitions move meanwhile, it has to be called again. What is applied again is harmless: messages keep
     their ids, and alerts are read before the closings after them."""
@@ -29,7 +29,7 @@ async def begin_anew(
     for where, offset in places.items():
         kafka.consumer.seek(where, offset)
         orderings.pop(where.partition, None)
-    if places and not await kafka.commit(places):
+    if places and not await kafka.commit(positions.with_texts(places, alerts, closings, now, anew=True)):
         return
     positions.went_on()
     if places:
@@ -40,12 +40,11 @@ async def begin_anew(
 async def _older(positions: ReadPositions, kafka: PageStore, places: Iterable[TopicPartition]) -> set[int]:
     """The partitions with records from well before the topics were last found to be the same. Their topic is not new,
     as where a name leads to another cluster now: read from its beginning, it would page for what is long over."""
-    asked = [where for where in places if positions.is_anew(where.topic)]
-    if positions.same_at is None or not asked:
-        return set()
     # Alerts have the time of their workers' input, which a backlog holds back.
-    since = (positions.same_at - DAY) // 1_000
-    found = await kafka.consumer.offsets_for_times(dict.fromkeys(asked, since))
+    asked = {where: (at - DAY) // 1_000 for where in places if (at := positions.same_until(where)) is not None}
+    if not asked:
+        return set()
+    found = await kafka.consumer.offsets_for_times(asked)
     ends = await kafka.ends(asked)
     firsts = {where: ends[where] if first is None else first.offset for where, first in found.items()}
     return {where.partition for where, first in firsts.items() if first > 0}

@@ -98,10 +98,10 @@ class DestinationWorkers:
         for worker in self.workers:
             worker.same_topics()
 
-    def read_anew(self, topic: str) -> None:
-        """A topic of alerts or closings was deleted and made anew."""
+    def read_anew(self, topic: str, topic_id: bytes) -> None:
+        """A topic of alerts or closings was deleted and made anew, with this id."""
         for worker in self.workers:
-            worker.positions.made_anew(topic)
+            worker.positions.made_anew(topic, topic_id)
 
     def alerts_made_anew(self) -> None:
         """The topic of alerts was deleted and made anew: none of its alerts was written before the routing in force."""

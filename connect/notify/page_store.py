@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, OffsetMetadataTooLargeError
 from aiokafka.structs import TopicPartition
 
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
+from connect.notify.read_positions import Committed, Offsets
 from connect.notify.row_loading import OnRow, RowLoading, Wants
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
+from streams.kafka.committed_offsets import committed_with_texts
 from streams.kafka.shutdown import end_consumer, end_producer
 from streams.settings import Settings
 
@@ -29,6 +31,8 @@ _FETCH_BYTES = 512 * 1024
 _GROUP_FETCH_BYTES = 64 * 1024
 _LARGEST_ROW = 5 * 1024 * 1024
 _FETCH_WAIT_MS = 250
+#: Reconnects, a few seconds apart each.
+_MOST_UNANSWERED = 5
 
 
 def seconds_with_suspension() -> float:
@@ -68,16 +72,43 @@ class StallDetector:
             self.beat()
 
 
+class TopicIds:
+    """Asks Kafka for the ids of topics, for one destination. `ask` raises SlaError where there is no answer; after some
+    of those in a row it finds none: alerts are not held up for as long as another client of Kafka fails."""
+
+    def __init__(self, ask: Callable[[Iterable[str]], Awaitable[Mapping[str, bytes]]]) -> None:
+        self._ask = ask
+        self._unanswered = 0
+
+    async def ask(self, topics: Iterable[str], *, needed: bool) -> Mapping[str, bytes]:
+        """By topic, of those with an id. Where they are not `needed`, no answer is as good as none."""
+        try:
+            found = await self._ask(topics)
+        except SlaError:
+            self._unanswered += 1
+            if needed and self._unanswered <= _MOST_UNANSWERED:
+                raise
+            return {}
+        self._unanswered = 0
+        return {name: each for name, each in found.items() if any(each)}
+
+
 class PageStore:
     """The connections of one worker. Raises KafkaError, OSError when Kafka is unavailable, SlaError without topics.
 
     `loading` reads the rows back, for all workers of a process at a time. `begun` are the partitions whose offsets this
-    group has had while the process runs.
+    group has had while the process runs. `topic_ids` asks Kafka for the ids of topics.
     """
 
     def __init__(
-        self, settings: Settings, group: str, loading: RowLoading, begun: set[TopicPartition] | None = None
+        self,
+        settings: Settings,
+        group: str,
+        loading: RowLoading,
+        begun: set[TopicPartition] | None = None,
+        topic_ids: TopicIds | None = None,
     ) -> None:
+        self._topic_ids = topic_ids
         self._begun = set() if begun is None else begun
         self._log = structlog.get_logger("connect.notify")
         self._bootstrap = list(settings.bootstrap())
@@ -145,10 +176,14 @@ class PageStore:
         ends: Mapping[TopicPartition, int] = await self._metadata_consumer.end_offsets(list(partitions))
         return ends
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+    async def commit(self, offsets: Offsets) -> bool:
         """Whether they are committed; after a rebalance the new owner reads the latest records again."""
         try:
-            await self.consumer.commit(offsets)
+            try:
+                await self.consumer.commit(offsets)
+            except OffsetMetadataTooLargeError:  # by its configuration the broker takes no texts
+                alone = {where: each if isinstance(each, int) else each[0] for where, each in offsets.items()}
+                await self.consumer.commit(alone)
         except (CommitFailedError, IllegalStateError):
             self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
             return False
@@ -181,17 +216,21 @@ class PageStore:
         topic = self.topic(TOPIC)
         return await self._loading.read(self._metadata_consumer, topic, partitions, destination, on_row, wants)
 
-    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
+    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> Committed:
         """Where the group has no committed offset it starts at the end, or with `earliest` at the beginning. That is
         committed at once, so that a crash before the first alert skips none. Kafka deletes the offsets of a topic that
         is deleted: where the group had one before, or has one of the other topic, the topic was made anew, and is read
-        from its beginning."""
-        committed = {where: await self.consumer.committed(where) for where in partitions}
-        fresh = [where for where, offset in committed.items() if offset is None]
+        from its beginning. Returns the texts of what was committed, and the ids that the topics have."""
+        wanted = list(partitions)
+        committed = await committed_with_texts(self.consumer, wanted)
+        # Asked after that: what was committed later is of a topic that is as new, or newer.
+        ids = await self._ids({where.topic for where in wanted}, needed=any(text for _, text in committed.values()))
+        found = Committed({where: text for where, (_, text) in committed.items()}, ids)
+        fresh = [where for where in wanted if where not in committed]
         if not fresh:
-            self._begun.update(committed)
-            return
-        has_offset = {where.partition for where, offset in committed.items() if offset is not None}
+            self._begun.update(wanted)
+            return found
+        has_offset = {where.partition for where in committed}
         anew = [where for where in fresh if where in self._begun or where.partition in has_offset]
         if anew:
             names = sorted(f"{where.topic}/{where.partition}" for where in anew)
@@ -203,7 +242,11 @@ class PageStore:
         for where, offset in first.items():
             self.consumer.seek(where, offset)
         await self.consumer.commit(first)
-        self._begun.update(committed)
+        self._begun.update(wanted)
+        return found
+
+    async def _ids(self, topics: Iterable[str], *, needed: bool) -> Mapping[str, bytes]:
+        return {} if self._topic_ids is None else await self._topic_ids.ask(topics, needed=needed)
 
     async def _check_topics(self) -> None:
         existing = await self._metadata_consumer.topics()

@@ -2,14 +2,28 @@
 
 Consumers ask for records by offset. Where a topic was deleted, made anew and filled beyond an offset before its reader
 asked again, as when the process was stopped meanwhile, Kafka answers from the middle of the new topic. Only the id of
-the topic tells, and it is looked at every few seconds.
+the topic tells, and it is looked at every few seconds. A process that is killed before that has committed an offset of
+the new topic with the id of the old one: whoever reads on compares them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from aiokafka.structs import TopicPartition
+
+from connect.notify.commit_texts import CommitText, commit_text, read_commit_text
+
+#: What is committed: an offset, or one and a text.
+Offsets = Mapping[TopicPartition, int | tuple[int, str]]
+
+
+class Committed(NamedTuple):
+    """The texts of what a group has committed, and the ids that the topics have."""
+
+    texts: Mapping[TopicPartition, str]
+    ids: Mapping[str, bytes]
 
 
 class ReadPositions:
@@ -23,10 +37,37 @@ class ReadPositions:
         """The offsets up to which records were applied when the topics were last found to be the same."""
         self._at_look_before: dict[TopicPartition, int] = {}
         """At the look before that: what was applied while Kafka answered is no matter of chance."""
-        self._anew: set[str] = set()
-        """Topics that were made anew since."""
+        self._anew: dict[str, bytes] = {}
+        """Topics that were made anew since, and their ids."""
+        self._ids: dict[str, bytes] = {}
+        """The ids of the topics that records are read from, as far as is known."""
+        self._of_other: dict[TopicPartition, CommitText] = {}
+        """Partitions whose offsets were committed for a topic with another id than theirs."""
         self.same_at: int | None = None
         """When the topics were last found to be the same."""
+
+    def resumed(self, found: Committed) -> None:
+        """Reading begins at what was committed, in these partitions and no others."""
+        self._ids.update(found.ids)
+        texts = {where: read_commit_text(text) for where, text in found.texts.items()}
+        self._of_other = {
+            where: text
+            for where, text in texts.items()
+            if text is not None and found.ids.get(where.topic, text.topic_id) != text.topic_id
+        }
+
+    def with_texts(
+        self, offsets: Mapping[TopicPartition, int], alerts: str, closings: str, now: int, *, anew: bool = False
+    ) -> Offsets:
+        """What to commit; with `anew` of the topics that were made anew, which other records may not be of."""
+        found: dict[TopicPartition, int | tuple[int, str]] = dict(offsets)
+        ids = {**self._ids, **self._anew} if anew else self._ids
+        for where, offset in offsets.items():
+            if topic_id := ids.get(where.topic):
+                closing = self._at_look_before.get(TopicPartition(closings, where.partition))
+                text = CommitText(topic_id, now, closing if where.topic == alerts else None)
+                found[where] = offset, commit_text(text)
+        return found
 
     def read(self, where: TopicPartition, first: int) -> None:
         """Records from an offset on were read, and are about to be applied."""
@@ -46,17 +87,21 @@ class ReadPositions:
             self._at_look_before, self._at_look = self._at_look, {**self._at_look, **self._applied}
             self._from_start.clear()
 
-    def made_anew(self, topic: str) -> None:
+    def made_anew(self, topic: str, topic_id: bytes = b"") -> None:
         """A topic has another id than at the last look."""
-        self._anew.add(topic)
+        self._anew[topic] = topic_id
 
     @property
     def begins_anew(self) -> bool:
         """Whether a topic was made anew, so that `places` tells where to go on."""
-        return bool(self._anew)
+        return bool(self._anew or self._of_other)
 
-    def is_anew(self, topic: str) -> bool:
-        return topic in self._anew
+    def same_until(self, where: TopicPartition) -> int | None:
+        """When the topic of a partition that was made anew was last known to be the one of before, as far as is known;
+        None for others."""
+        if (text := self._of_other.get(where)) is not None:
+            return text.at
+        return self.same_at if where.topic in self._anew else None
 
     def places(self, assigned: Iterable[TopicPartition], alerts: str, closings: str) -> Mapping[TopicPartition, int]:
         """Where to go on reading. A topic that was made anew is read from its beginning, unless that was read already.
@@ -64,15 +109,18 @@ class ReadPositions:
         whose closing was read before them."""
         found: dict[TopicPartition, int] = {}
         for where in assigned:
-            if where.topic in self._anew and where not in self._from_start:
+            if (where.topic in self._anew or where in self._of_other) and where not in self._from_start:
                 found[where] = 0
         for where in [each for each in found if each.topic == alerts]:
-            closing = TopicPartition(closings, where.partition)
-            before = 0 if closings in self._anew else self._at_look_before.get(closing)
+            closing, text = TopicPartition(closings, where.partition), self._of_other.get(where)
+            known = [found.get(closing), self._at_look_before.get(closing), None if text is None else text.closings]
+            before = 0 if closings in self._anew else min((each for each in known if each is not None), default=None)
             if before is not None:
                 found[closing] = before
         return found
 
     def went_on(self) -> None:
         """Reading goes on at the places."""
+        self._ids.update((topic, each) for topic, each in self._anew.items() if each)
         self._anew.clear()
+        self._of_other.clear()

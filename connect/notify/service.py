@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 from aiohttp import web
@@ -14,7 +14,7 @@ from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.http_sender import HttpSender
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.page_store import ALERTS, INCIDENTS, PageStore, new_consumer
+from connect.notify.page_store import ALERTS, INCIDENTS, PageStore, TopicIds, new_consumer
 from connect.notify.page_store_rows import TOPIC as NOTIFICATIONS
 from connect.notify.read_records import ReadRecords
 from connect.notify.routing.file import routing_in
@@ -88,24 +88,27 @@ async def serve(
     async def rows_id() -> bytes:
         return await shape.topic_id(rows)
 
+    async def topic_ids(names: Iterable[str]) -> Mapping[str, bytes]:
+        return await shape.topic_ids(names)
+
     def made_anew(topic: str, topic_id: bytes) -> None:
         if topic == rows:
             feed.made_anew()
             destinations.rows_made_anew(topic_id)
             return
-        destinations.read_anew(topic)
+        destinations.read_anew(topic, topic_id)
         if topic.endswith(f".{ALERTS}"):
             destinations.alerts_made_anew()
 
     def make(name: str, found: LoadedRouting, routing: RoutingInForce) -> DestinationWorker:
         destination = found.routing.destinations[name]
         # Of this worker: Kafka deletes the offsets of a destination that was removed, and may come back, after days.
-        begun = set[TopicPartition]()
+        begun, ids = set[TopicPartition](), TopicIds(topic_ids)
         return DestinationWorker(
             destination,
             routing,
             HttpSender(destination, found.secrets[name], time, traces.tracer),
-            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name), loading, begun),
+            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name), loading, begun, ids),
             time,
             metrics,
             codec,

@@ -58,13 +58,19 @@ class TopicShape:
     async def topic_id(self, name: str) -> bytes:
         """The id that a topic has at this moment; empty where the broker tells none. Raises SlaError where
         there is no answer, or no such topic."""
-        try:
-            found = await self._descriptions.describe([name])
-        except (KafkaPythonError, OSError, RuntimeError) as error:
-            raise SlaError(explained_error(error, self._brokers)) from error
+        found = await self.topic_ids([name])
         if name not in found:
             raise SlaError(f"there is no topic {name}")
-        return found[name].topic_id
+        return found[name]
+
+    async def topic_ids(self, names: Iterable[str]) -> Mapping[str, bytes]:
+        """The ids of those topics that exist at this moment; empty where the broker tells none. Raises SlaError where
+        there is no answer."""
+        try:
+            found = await self._descriptions.describe(names)
+        except (KafkaPythonError, OSError, RuntimeError) as error:
+            raise SlaError(explained_error(error, self._brokers)) from error
+        return {name: each.topic_id for name, each in found.items()}
 
     async def look(self) -> None:
         """Ask Kafka, and set `problem`."""

@@ -50,7 +50,8 @@ def test_the_clients_are_constructed_there() -> None:
 
 def test_private_parts_of_libraries_are_imported_by_patches_alone() -> None:
     private = {
-        *("aiokafka.consumer.fetcher", "aiokafka.record", "aiokafka.producer", "aiokafka.client"),
+        *("aiokafka.consumer.fetcher", "aiokafka.consumer.group_coordinator", "aiokafka.record"),
+        *("aiokafka.producer", "aiokafka.client"),
         *("kafka.net.transport", "kafka.net.manager", "kafka.record", "kafka.producer.transaction_manager"),
     }
     importing = {

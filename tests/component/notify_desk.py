@@ -15,7 +15,7 @@ from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow, StoredPages
-from connect.notify.read_positions import ReadPositions
+from connect.notify.read_positions import Committed, Offsets, ReadPositions
 from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
@@ -47,6 +47,10 @@ class FakeKafka:
         self.visible: dict[TopicPartition, int] = {}
         """How far a topic can be read; default: all that is there."""
         self.committed_at: dict[TopicPartition, int] = {}
+        self.texts: dict[TopicPartition, str] = {}
+        """Of what was committed."""
+        self.ids: dict[str, bytes] = {}
+        """Of the topics."""
         self.steps: list[str] = []
         self.held: set[TopicPartition] = set()
         self.refuses: Exception | None = None
@@ -81,13 +85,14 @@ class FakeKafka:
                     break
         return found
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+    async def commit(self, offsets: Offsets) -> bool:
         if isinstance(self.refuses, CommitFailedError | IllegalStateError):
             return False
         if self.refuses is not None:
             raise self.refuses
         self.steps.append("commit")
-        self.committed_at |= offsets
+        for where, each in offsets.items():
+            self.committed_at[where], self.texts[where] = (each, "") if isinstance(each, int) else each
         return True
 
     async def position(self, where: TopicPartition) -> int:
@@ -139,9 +144,10 @@ class FakeKafka:
                 on_row(each, key, value)
         return {each: (self.bench.store.kept(each, name), len(self.logs[ROWS])) for each in partitions}
 
-    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> None:
+    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> Committed:
         for where in partitions:
             self.at[where] = self.committed_at.get(where, 0)
+        return Committed(dict(self.texts), dict(self.ids))
 
 
 class Desk:

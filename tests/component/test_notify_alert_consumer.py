@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from connect.notify import alert_consumer, delivery_queue, row_feed
 from connect.notify.alert_consumer import PARKED_RETENTION
+from connect.notify.commit_texts import CommitText, commit_text, read_commit_text
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
@@ -29,7 +30,7 @@ from connect.notify.page_store_rows import (
     retry_rows,
 )
 from connect.notify.parked_messages import NO_DESTINATION, ParkedMessages
-from connect.notify.read_positions import ReadPositions
+from connect.notify.read_positions import Committed, ReadPositions
 from connect.notify.read_records import ReadRecords
 from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.rules import Routing
@@ -935,6 +936,70 @@ def test_a_topic_of_another_cluster_is_not_read_from_its_beginning() -> None:
         await desk.until(lambda: len(desk.heard) == 4)
 
     play(scenario)
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["made-anew", "another-cluster"])
+def test_a_notifier_that_was_killed_soon_after_its_topic_was_made_anew_loses_none_of_its_alerts(other: bool) -> None:
+    """It had read on from the middle of the new topic, and committed that. The next one began there."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        kafka = desk.kafka
+        kafka.ids = {"sla.alerts": b"1", "sla.incidents": b"3"}
+        for number in range(3):
+            kafka.put(ALERTS, value_of(event("breached", f"old-{number}")), at=5)
+            kafka.put(INCIDENTS, value_of(event("closed", f"old-{number}")), at=6)
+        await desk.start()
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 3, INCIDENTS: 3})
+        for _ in range(2):
+            desk.positions.same_topics(0)
+        desk.bench.clock.move(3 * DAY)
+        kafka.logs[ALERTS] = []
+        for number in range(5):
+            written = 5 if other and number == 0 else 3 * DAY // 1_000
+            kafka.put(ALERTS, value_of(event("breached", f"new-{number}")), at=written)
+        kafka.put(INCIDENTS, value_of(event("closed", "new-0")), at=3 * DAY // 1_000)
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 5, INCIDENTS: 4})
+        assert desk.reading is not None
+        desk.reading.cancel()
+
+        after = Desk(store=desk.bench.store)
+        for name in ("logs", "committed_at", "texts"):
+            setattr(after.kafka, name, getattr(kafka, name))
+        after.kafka.ids = {"sla.alerts": b"2", "sla.incidents": b"3"}
+        after.bench.clock.move(4 * DAY)
+        with capture_logs() as logs:
+            await after.start()
+            await after.until(lambda: after.kafka.at[ALERTS] == 5 and not after.positions.begins_anew)
+            await after.until(lambda: after.bench.delivery.pending == 0)
+        told = {log["event"]: log for log in logs}
+        if other:
+            assert told["topic_not_read_again"]["partitions"] == [0]
+            assert after.heard == []
+            return
+        assert told["topic_read_again"]["offsets"] == {"sla.alerts/0": 0, "sla.incidents/0": 3}
+        await after.until(lambda: after.kafka.committed_at == {ALERTS: 5, INCIDENTS: 4})
+        sent = set(desk.heard) | set(after.heard)
+        assert {f"breached-new-{number}--" for number in range(1, 5)} <= sent  # the other has ended meanwhile
+        assert after.bench.delivery.open_pages == 4
+        again = Desk(store=after.bench.store)
+        for name in ("logs", "committed_at", "texts", "ids"):
+            setattr(again.kafka, name, getattr(after.kafka, name))
+        await again.start()
+        assert not again.positions.begins_anew
+
+    play(scenario)
+
+
+def test_what_others_wrote_into_a_commit_is_ignored() -> None:
+    for text in ("", "rubbish", "[]", "null", "{}", '{"topic_id": "x", "at": 1}', '{"topic_id": "01", "at": 1e999}'):
+        assert read_commit_text(text) is None
+        positions = ReadPositions()
+        positions.resumed(Committed({ALERTS: text}, {"sla.alerts": b"1"}))
+        assert not positions.begins_anew
+    given = CommitText(b"\x01\xff" * 8, 7, 9)
+    assert read_commit_text(commit_text(given)) == given
+    assert len(commit_text(CommitText(b"\xff" * 16, 2**63, 2**63))) < 150
 
 
 def test_a_topic_that_is_made_anew_soon_after_its_first_record_was_read_is_read_again() -> None:

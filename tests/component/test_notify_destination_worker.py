@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaConnectionError, NotEnoughReplicasError
+from aiokafka.errors import KafkaConnectionError, NotEnoughReplicasError, OffsetMetadataTooLargeError
+from aiokafka.structs import OffsetAndMetadata
 from notify_bench import HandClock, Script, destination, play
 from structlog.testing import capture_logs
 
@@ -19,8 +20,9 @@ from connect.notify.destinations.kind import MASKED
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
-from connect.notify.page_store import PageStore, StallDetector
+from connect.notify.page_store import PageStore, StallDetector, TopicIds
 from connect.notify.page_store_rows import StateRow, StoredPages, changes, pending_row
+from connect.notify.read_positions import Committed
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.row_loading import RowLoading
@@ -59,7 +61,8 @@ class Connection:
             raise self.failure
         return {}
 
-    async def start_new_partitions(self, *_: object, **__: object) -> None: ...
+    async def start_new_partitions(self, *_: object, **__: object) -> Committed:
+        return Committed({}, {})
 
     def deleted_topic(self) -> None: ...
 
@@ -398,11 +401,20 @@ class GroupOffsets:
     """A consumer with the committed offsets of its group; each topic has the offsets 5 to 9."""
 
     def __init__(self, **committed: int) -> None:
-        self.offsets = {TopicPartition(name, 0): offset for name, offset in committed.items()}
+        self.offsets: dict[TopicPartition, Any] = {TopicPartition(name, 0): at for name, at in committed.items()}
         self.at = dict[TopicPartition, int]()
+        self.longest_text = 4_096
 
-    async def committed(self, where: TopicPartition) -> int | None:
-        return self.offsets.get(where)
+    @property
+    def _coordinator(self) -> GroupOffsets:
+        return self
+
+    async def fetch_committed_offsets(self, wheres: list[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+        known = {where: self.offsets[where] for where in wheres if where in self.offsets}
+        return {
+            where: OffsetAndMetadata(at, "") if isinstance(at, int) else OffsetAndMetadata(*at)
+            for where, at in known.items()
+        }
 
     async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, 5)
@@ -413,8 +425,42 @@ class GroupOffsets:
     def seek(self, where: TopicPartition, offset: int) -> None:
         self.at[where] = offset
 
-    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+    async def commit(self, offsets: dict[TopicPartition, Any]) -> None:
+        if any(not isinstance(at, int) and len(at[1]) > self.longest_text for at in offsets.values()):
+            raise OffsetMetadataTooLargeError
         self.offsets |= offsets
+
+
+def test_a_group_is_told_which_topics_its_offsets_are_of() -> None:
+    alerts, incidents = TopicPartition("alerts", 0), TopicPartition("incidents", 0)
+    answers: list[dict[str, bytes] | None] = [{"alerts": b"1", "incidents": b"\0"}, *[None] * 7, {"alerts": b"2"}]
+
+    async def ask(names: Any) -> dict[str, bytes]:
+        assert set(names) == {"alerts", "incidents"}
+        if (answer := answers.pop(0)) is None:
+            raise SlaError("no answer")
+        return answer
+
+    async def scenario() -> None:
+        store = PageStore(read_settings(), "group", RowLoading(), topic_ids=TopicIds(ask))
+        store.consumer = GroupOffsets(alerts=7, incidents=8)
+
+        async def begin() -> Committed:
+            return await store.start_new_partitions([alerts, incidents], earliest=False)
+
+        assert await begin() == ({alerts: "", incidents: ""}, {"alerts": b"1"})
+        assert await begin() == ({alerts: "", incidents: ""}, {}), "nothing is to be compared"
+        assert await store.commit({alerts: (9, "text")})
+        for _ in range(4):
+            with pytest.raises(SlaError, match="no answer"):
+                await begin()
+        for ids in ({}, {}, {"alerts": b"2"}):  # alerts are not held up for good
+            assert await begin() == ({alerts: "text", incidents: ""}, ids)
+        store.consumer.longest_text = 0
+        assert await store.commit({alerts: (11, "text"), incidents: 9})
+        assert store.consumer.offsets == {alerts: 11, incidents: 9}
+
+    play(scenario)
 
 
 def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_a_new_destination_from_the_end() -> None:

@@ -60,7 +60,10 @@ AIOKAFKA: Final = PatchedLibrary(
     "aiokafka",
     "0.14.",
     "for_aiokafka",
-    ("header_names", "bootstrap_cause", "rebootstrap", "metadata_backoff", "fetch_errors", "unfinished_stops"),
+    (
+        *("header_names", "bootstrap_cause", "rebootstrap", "metadata_backoff", "fetch_errors", "unfinished_stops"),
+        "committed_texts",
+    ),
 )
 KAFKA_PYTHON: Final = PatchedLibrary(
     "kafka-python",
