@@ -90,6 +90,8 @@ class EarlyQueue:
         self.inputs.take(early, effects)
         try:
             return self.inputs.redacted(early).record
+        except MemoryError:
+            raise
         except Exception as error:  # a defect: it costs this input, and does not halt the partition
             position = position_of(early.record)
             self._crashes.caught(error, partition=self._partition, position=f"{position}")

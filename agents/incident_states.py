@@ -69,6 +69,8 @@ class IncidentStateWriter:
         topic = TOPIC_OF[TYPE]
         try:
             state = self._store.present_state(incident_id)
+        except MemoryError:  # the state is right, and is made at the next attempt
+            raise
         except Exception as error:
             self._context.count.state_failed()
             self._crashes.caught(error, incident=incident_id)

@@ -83,6 +83,8 @@ class RejectWriter:
         effects.put(row_key(QUARANTINE, subject), row)
         try:
             found = last_input(subject)
+        except MemoryError:
+            raise
         except Exception as error:  # what crashed may be reading its rows: it costs this subject, and halts nothing
             found = None
             self._crashes.caught(error, partition=context.partition, subject=subject)

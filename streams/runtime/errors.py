@@ -2,7 +2,8 @@
 
 TaskError
 ├── TaskInterrupted   Kafka is unavailable or an outcome is unknown: the task discards its state and restarts
-│   └── TimestampsRefused  Kafka takes no record so far from its clock: the next attempt has at most this machine's time
+│   └── TimestampsRefused  Kafka takes no record so far from its clock: the next has at most this machine's time;
+│                      refused again, it is WriteRefused
 ├── TaskFenced        another owner has taken over the partition: the task stops and writes nothing
 ├── RecordFailed       the processor raised for one record: retried alone, then rejected as `internal`
 ├── GroupStalled       a rebalance does not end: the whole worker stops, to be started again

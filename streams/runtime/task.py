@@ -160,11 +160,11 @@ class StreamTask(TaskStatus):
                 # then was fenced by its own transaction's timeout, and starts again.
                 await self._pause(self._refence_after_s)
             except WriteRefused as error:
-                applied = {} if self._run_loop is None else self._input.queue.positions()
-                await self._give_up(TaskState.HALTED, error)
-                await self._pause(self._retry_policy.with_refusal(applied))
+                await self._on_write_refused(error)
             except TaskHalted as error:
                 await self._halt(error)
+            except TimestampsRefused as error:
+                await self._on_timestamps_refused(error)
             except RecordFailed as error:
                 await self._on_record_failed(error)
             except TimersFailed as error:
@@ -286,8 +286,25 @@ class StreamTask(TaskStatus):
         self._logger.error("timer_decision_failed", subject=error.subject, exc_info=error.__cause__)
         await (self._give_up(TaskState.RECOVERING, error) if retry else self._halt(error))
 
+    async def _on_write_refused(self, error: WriteRefused) -> None:
+        applied = {} if self._run_loop is None else self._input.queue.positions()
+        await self._give_up(TaskState.HALTED, error)
+        await self._pause(self._retry_policy.with_refusal(applied))
+
+    async def _on_timestamps_refused(self, error: TimestampsRefused) -> None:
+        """A broker's clock that was ahead is gone with the limit. What is refused then is behind the broker's clock, or
+        this machine's clock is wrong: no attempt changes that, so a person is needed."""
+        if not self._limit_timestamps:
+            self._limit_timestamps = True
+            await self._on_fault(error)
+            return
+        reason = (
+            f"Kafka refuses what is written: {error}; the topics of this deployment must not have "
+            "message.timestamp.before.max.ms, and the clocks of brokers and workers must agree"
+        )
+        await self._on_write_refused(WriteRefused(reason, agent=self.agent, partition=self.partition))
+
     async def _on_fault(self, error: Exception) -> None:
-        self._limit_timestamps |= isinstance(error, TimestampsRefused)
         backoff_s = self._retry_policy.with_fault(error)
         unexpected = not isinstance(error, TaskInterrupted)
         self._logger.warning("task_interrupted", error=repr(error), retry_in_s=backoff_s, exc_info=unexpected)

@@ -212,8 +212,11 @@ class TransactionBuilder:
         processor = cast(FinishesTransactions, self.processor)
         self._slice_started, self._slice_s = self._stopwatch(), SLICE_S
         finished = False
-        while not finished and self._sliced() < self._slice_s:
-            finished = processor.finish(transaction.effects, FINISH_STEP)
+        try:
+            while not finished and self._sliced() < self._slice_s:
+                finished = processor.finish(transaction.effects, FINISH_STEP)
+        except MemoryError as error:
+            raise self._out_of_memory() from error
         transaction.spent_s += self._sliced()
         return finished
 

@@ -288,6 +288,20 @@ def test_r27_an_input_that_cannot_be_redacted_costs_itself_alone(monkeypatch: py
     assert "final" in [status for _, _, status, _ in credit_outputs(cluster)]
 
 
+def test_r27_want_of_memory_costs_no_input_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reject would have neither key nor value."""
+    cluster = behind(contract("2026-03-01T00:00:00Z"), partitions=1)
+    inputs = cluster.tasks[LEDGER, 0].processor._early.inputs
+    early = inputs.get(next(iter(inputs.values)))
+
+    def scarce(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(EarlyInputs, "redacted", scarce)
+    with pytest.raises(MemoryError):
+        cluster.tasks[LEDGER, 0].processor.quarantine(early.subject, "boom", Effects(), 3)
+
+
 def test_live_inputs_wait_once_an_incident_partition_does_not_say_how_far_it_is() -> None:
     """Those that come until it would have answered do not; nor do any while all partitions run."""
     cluster = Cluster(policies(), partitions=2)

@@ -174,6 +174,18 @@ def test_a_state_that_can_not_be_made_stops_nothing_else(monkeypatch: pytest.Mon
     assert revisions(cluster) == [2]
 
 
+def test_want_of_memory_takes_no_state_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state is right: the task makes it at its next attempt."""
+
+    def scarce(*_: object) -> None:
+        raise MemoryError
+
+    cluster = Cluster(policies())
+    monkeypatch.setattr(incident_store, "state_of", scarce)
+    with pytest.raises(MemoryError):
+        cluster.publish(opened("10:00"), START)
+
+
 def test_r29_a_state_that_can_not_be_made_anew_without_an_erased_tenant_is_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

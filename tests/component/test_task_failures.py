@@ -80,6 +80,32 @@ def test_what_fails_for_want_of_memory_is_tried_again_and_costs_no_input() -> No
     run(scenario)
 
 
+def test_want_of_memory_at_the_end_of_a_transaction_is_told_and_tried_again() -> None:
+    left = 5
+
+    class Scarce(Diary):
+        def finish(self, effects: Effects, limit: int) -> bool:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                raise MemoryError
+            return True
+
+    async def scenario() -> None:
+        bench = Bench(make=Scarce)
+        task = bench.start()
+        await bench.settle()
+        await bench.add(1, "a")
+        assert "out of memory" in task.reason
+        for number in range(10):
+            await bench.tick(10_000 * number)
+        assert task.reported == (TaskState.RUNNING, "")
+        assert bench.log.values() == ["1 a @1"]
+        await task.stop()
+
+    run(scenario)
+
+
 def test_a_task_that_finds_no_memory_outside_its_decisions_goes_on_trying() -> None:
     """As where its rows are restored: it would halt after a few attempts, and stay so when there is memory again."""
     left = 6
@@ -291,6 +317,32 @@ def test_a_stream_time_ahead_of_what_kafka_takes_holds_no_task_up() -> None:
         bench.clock.set(7_300_000 * MS)
         await bench.add(7_250_000, "b")
         assert bench.log.stamps == [2_000, 7_250_000]
+        await task.stop()
+
+    run(scenario)
+
+
+def test_a_time_that_kafka_refuses_also_with_this_machines_clock_halts_the_task() -> None:
+    """As where a topic has `message.timestamp.before.max.ms`: no attempt changes it, and nobody would be woken."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.log.faults = [("before", lambda: TimestampsRefused("too far"))] * 3
+        task = bench.start()
+        await bench.settle()
+        await bench.add(1, "a")
+        assert task.state is TaskState.RECOVERING
+        for ms in (1_000, 30_000):
+            await bench.tick(ms)
+            assert task.reported[0] is TaskState.HALTED
+            assert "too far; the topics of this deployment must not have message.timestamp.before.max.ms" in task.reason
+            assert len(bench.log.faults) == 1
+        await bench.tick(32_000)
+        assert not bench.log.faults
+        assert task.reported[0] is TaskState.HALTED
+        await bench.tick(95_000)
+        assert task.reported == (TaskState.RUNNING, "")
+        assert bench.log.values() == ["1 a @1"]
         await task.stop()
 
     run(scenario)

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiokafka.codec as codecs
 import pytest
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchBuilderPy
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -313,6 +313,33 @@ def test_consumers_of_client_services_do_not_read_records_of_too_many_headers(co
     found = polled(batch([b"v"], codec, headers=200_000), batch([b"after"], codec, base=1, headers=100_000))
     assert [type(record.value) for record in found] == [UnreadBatch, bytes]
     assert "has a record of more than 100,000 headers" in found[0].value.message
+
+
+@pytest.mark.parametrize("part", ["decompress_into", "in_offset_order"])
+def test_a_batch_for_which_memory_is_wanting_is_read_again(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """It would be rejected as damaged, or end the worker."""
+
+    def scarce(*_: object) -> None:
+        raise MemoryError
+
+    async def take() -> None:
+        values = [b"1" * 1_000, b"2" * 1_000]
+        fetcher, fetched = Fetcher(), batch(values, ZSTD)
+        reader = FetcherReader(fetcher)
+        with monkeypatch.context() as short:
+            short.setattr(record_batches, part, scarce)
+            fetcher.has(ONE, fetched)
+            assert await reader.take(frozenset({ONE}), 0.0) == []
+            with pytest.raises(KafkaError, match="this process is out of memory"):
+                await reader.take(frozenset({ONE}), 0.0)
+        assert fetcher.states[ONE].position == 0
+        assert await reader.take(frozenset({ONE}), 0.0) == []
+        assert fetcher._records == {}, "it is fetched anew"
+        fetcher.has(ONE, fetched)
+        ((*_, records, _),) = await reader.take(frozenset({ONE}), 0.0)
+        assert [record.value for record in records] == values
+
+    asyncio.run(take())
 
 
 def test_what_can_not_be_decompressed_is_corrupt_until_no_other_reader_is_left() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
+import pytest
 from story import Line, contract, opened, policies, run, shipped, statements, texts
 
 from streams.replay.verify import ReplayedMonths, check_with_events
 from streams.serde.cloudevents_json import from_json
 from streams.sla.arrival import TimeLimits
+from streams.sla.credits import month_close
 from streams.sla.credits.account import StatementState
 from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.submitted import SubmittedStatement, submitted_statement
 from streams.sla.events import ContractSet, Event, Money, Position, Rejection
+from streams.sla.incidents import contract_facts
 from streams.sla.instants import Month, parse_rfc3339
 
 END = "2026-06-20T00:00:00Z"
@@ -139,3 +144,13 @@ def test_r26_a_flag_alone_is_adjusted_once() -> None:
     ]
     adjusted = next(one for one in outputs if one["data"]["status"] == "adjusted")
     assert (adjusted["time"], adjusted["data"]["delta"]["amount_minor"]) == ("2026-03-20T01:00:00Z", 0)
+
+
+def test_r27_want_of_memory_while_incidents_are_evaluated_anew_leaves_nothing_half_done() -> None:
+    def scarce(*_: object) -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        contract_facts._at_once(Mock(), ["inc"], scarce)
+    with pytest.raises(MemoryError):
+        month_close._has_terms(Mock(terms=scarce), Month("2026-01"))

@@ -23,7 +23,7 @@ from streams.sla.credits.rechecks import INCIDENTS_AT_ONCE, MONTHS_AT_ONCE, MONT
 from streams.sla.credits.retention import LOOKED_AT
 from streams.sla.credits.statement import month_steps
 from streams.sla.credits.time_index import TimeIndex
-from streams.sla.credits.work_steps import ITEMS_PER_STEP
+from streams.sla.credits.work_steps import ITEMS_PER_STEP, WorkInProgress
 from streams.sla.events import (
     ContractSet,
     CreditClaimed,
@@ -185,6 +185,30 @@ def test_r27_a_quarantined_tenant_is_left_out_and_rechecked_when_released() -> N
     assert released is not None
     assert [(row.tenant, row.month) for row in released.months] == [("t007", "2026-01")]
     assert ledger.release("t007") is None
+
+
+def scarce(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("part", ["recheck_open", "recheck_months"])
+def test_r27_want_of_memory_while_months_are_rechecked_leaves_nothing_half_done(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """No tenant is at fault. The task discards its state, where months may be half changed, and does it again."""
+    ledger = settled(2)
+    monkeypatch.setattr(month_close.MonthClose, part, scarce)
+    with pytest.raises(MemoryError):
+        ledger.apply_impacts(outage(JANUARY + DAY, JANUARY + 2 * DAY), SUMMER, backfill=False)
+
+
+def test_r27_want_of_memory_while_begun_work_is_completed_leaves_nothing_half_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = settled(2)
+    monkeypatch.setattr(WorkInProgress, "complete", scarce)
+    with pytest.raises(MemoryError):
+        ledger.apply_impacts(outage(JANUARY + DAY, JANUARY + 2 * DAY), SUMMER, backfill=False)
 
 
 def test_r29_an_erased_tenant_is_rechecked_before_it_loses_its_name() -> None:

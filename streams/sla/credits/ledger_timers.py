@@ -4,7 +4,7 @@ name an erased tenant (R26, R29)."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.account import Account
@@ -86,8 +86,12 @@ class LedgerTimers:
     def _complete(self) -> None:
         """Do all that is left of what was begun. Where that raises it is due as before, and raises by itself: it costs
         its own tenant, and no input of others (R27)."""
-        with suppress(Exception):
+        try:
             self._work.complete()
+        except MemoryError:  # what was half done is discarded with the task's state
+            raise
+        except Exception:
+            return
 
     def recheck(
         self, tenants: Collection[str] | None, start: int, end: int, arrival: int, *, own: bool = False

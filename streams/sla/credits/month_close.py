@@ -36,6 +36,8 @@ def _has_terms(account: Account, month: Month) -> bool:
     """Whether a month may have a statement, also where its terms raise, as they may for a tenant in quarantine."""
     try:
         return account.terms(month) is not None
+    except MemoryError:
+        raise
     except Exception:
         return account.contracts.last_span(*month_bounds(month, account.contracts.zone)) is not None
 

@@ -101,6 +101,8 @@ class Rechecks:
             if not self._month_close.recheck_open(account, start, end):
                 return False
             self._schedule(account)
+        except MemoryError:  # the tenant is not at fault, and what was half done is discarded with the task's state
+            raise
         except Exception:
             if own:
                 raise
@@ -112,6 +114,8 @@ class Rechecks:
         which is set aside (R27), and neither the others nor the input."""
         try:
             finish(self._recheck(account, start, end, arrival))
+        except MemoryError:
+            raise
         except Exception:
             return False
         return True

@@ -96,6 +96,8 @@ def _at_once(
         try:
             while (decision := decide(state, incident_id)) is not None:
                 decisions.append(decision)
+        except MemoryError:  # the incident is not at fault
+            raise
         except Exception:
             state.cache.discard(incident_id)  # what was half decided is read again from its rows
     return decisions

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aiokafka.consumer import fetcher
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint_py
@@ -57,6 +57,12 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     _records: Any
 
     def _unpack_records(self) -> Iterator[Any]:
+        try:
+            yield from self._unpack()
+        except MemoryError as error:  # a consumer goes on after errors of Kafka alone; this is read again
+            raise KafkaError("this process is out of memory") from error
+
+    def _unpack(self) -> Iterator[Any]:
         fetched = self._records.fetched
         try:
             self._records = FetchedBatches(fetched, DefaultRecordBatch, chunked=self.whole)

@@ -112,7 +112,7 @@ class BoundedBatch:
             for record in in_offset_order(opened.batch, position, batch.next_offset - 1, count, _numbered):
                 position = record.offset + 1
                 yield record
-        except UnicodeDecodeError:
+        except (UnicodeDecodeError, MemoryError):  # with other bytes, or more memory, the batch can be read
             raise
         except Exception as error:
             if not self._last_try:
