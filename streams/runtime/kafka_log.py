@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.kafka import aiokafka_clients
-from streams.kafka.causes import cause_of, explained_error
+from streams.kafka.causes import CauseKind, cause_of, explained_error
 from streams.kafka.shutdown import end_consumer
 from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
 from streams.runtime.errors import TaskInterrupted
@@ -192,7 +192,8 @@ def new_consumer(settings: RuntimeSettings, *, isolation_level: str = "read_comm
 
 
 class KafkaLog:
-    """`TaskLog` on a real broker."""
+    """`TaskLog` on a real broker. Whatever a client raises is an interruption: some errors of theirs are none of
+    Kafka's, and of a fault of this process few are tried again."""
 
     def __init__(
         self, settings: RuntimeSettings, offsets: Offsets, agent: str, partition: int, topics: tuple[str, ...]
@@ -226,7 +227,7 @@ class KafkaLog:
                 fetched = await consumer.getmany(changelog, timeout_ms=self._settings.fetch_max_wait_ms)
                 yield [(record.key, record.value) for record in fetched.get(changelog, ())]
             progress.done(end - start)
-        except (KafkaError, OSError) as error:
+        except Exception as error:
             raise self._interrupted("replay", error) from error
         finally:
             await consumer.stop()
@@ -240,7 +241,7 @@ class KafkaLog:
                 offset = await self._offsets.committed(group, partition)
                 if offset is not None:
                     found[partition.topic] = offset
-        except (KafkaError, OSError) as error:
+        except Exception as error:
             raise self._interrupted("committed offsets", error) from error
         return found
 
@@ -248,7 +249,7 @@ class KafkaLog:
         """Where the inputs start and end."""
         try:
             starts = await self._offsets.starts(self._inputs)
-        except (KafkaError, OSError) as error:
+        except Exception as error:
             raise self._interrupted("log starts", error) from error
         ends = await self._offsets.ends(self._inputs)
         return {each.topic: Bounds(starts[each], ends[each]) for each in self._inputs}
@@ -264,4 +265,7 @@ class KafkaLog:
         return {each.topic: ends[each] for each in self._inputs}
 
     def _interrupted(self, what: str, error: Exception) -> TaskInterrupted:
-        return TaskInterrupted(f"{what}: {cause_of(error).text}", agent=self._agent, partition=self._partition)
+        cause = cause_of(error)
+        unknown = cause.kind is CauseKind.OTHER and not isinstance(error, KafkaError | OSError)
+        text = repr(error) if unknown else cause.text
+        return TaskInterrupted(f"{what}: {text}", agent=self._agent, partition=self._partition)

@@ -20,6 +20,8 @@ class RetryPolicy:
         self.subjects: dict[str, list[str]] = {}
         """Subjects whose timers made the processor raise, with the message of each attempt."""
         self.strikes = 0
+        self._faults = 0
+        """Since the last commit, of this process. An outage, however long, brings a task no nearer to its halt."""
         self._refusals = 0
         self._refused_up_to: Mapping[str, int] | None = None
         """The input that the writes covered that Kafka refused; None unless some are still refused."""
@@ -48,8 +50,9 @@ class RetryPolicy:
         """
         lasting = not isinstance(error, TaskInterrupted | MemoryError)
         self.strikes += 1
+        self._faults += lasting
         self._timer_strikes += isinstance(error, TimersFailed)
-        if lasting and max(self.strikes, self._timer_strikes) >= self._attempts:
+        if lasting and max(self._faults, self._timer_strikes) >= self._attempts:
             return None
         return _BACKOFF_S[min(self.strikes, len(_BACKOFF_S)) - 1]
 
@@ -74,7 +77,7 @@ class RetryPolicy:
 
     def committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str] = ()) -> None:
         """A transaction was committed: `fired` timers, all input below `offsets`, subjects that it quarantined."""
-        self.strikes = 0
+        self.strikes = self._faults = 0
         self._taken_since_refusal = True
         self._covered(offsets)
         for subject in quarantined:

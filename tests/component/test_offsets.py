@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from unittest.mock import AsyncMock
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError
@@ -11,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.runtime import kafka_log
 from streams.runtime.errors import TaskInterrupted
-from streams.runtime.kafka_log import Offsets
+from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.settings import RuntimeSettings
 
 ONE, TWO, THREE = (TopicPartition("in", number) for number in (1, 2, 3))
@@ -89,5 +90,19 @@ def test_others_do_not_wait_for_a_partition_that_answers_late(monkeypatch: pytes
         assert not late.done()
         await bench.close()
         late.cancel()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("what", ["committed", "beginning_offsets"])
+def test_an_error_of_a_client_that_is_none_of_kafkas_interrupts_a_task_that_recovers(what: str) -> None:
+    """As one that finds its connection gone: it would halt after a few attempts, until a person starts the worker."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        setattr(bench.asked, what, AsyncMock(side_effect=KeyError((1, 0))))
+        log = KafkaLog(RuntimeSettings(app_id="sla", brokers=("none:9092",)), bench, "diary", 0, ("in",))
+        with pytest.raises(TaskInterrupted, match=r"KeyError\(\(1, 0\)\)"):
+            await (log.committed() if what == "committed" else log.bounds())
 
     asyncio.run(scenario())

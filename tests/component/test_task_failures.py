@@ -175,6 +175,30 @@ def test_a_task_that_starts_again_says_what_interrupted_it(monkeypatch: pytest.M
     run(scenario)
 
 
+def test_an_outage_brings_a_task_no_nearer_to_its_halt() -> None:
+    """One unexpected error after some failed attempts would keep it halted until a person starts the worker again."""
+
+    def unexpected() -> Exception:
+        return ValueError("unexpected")
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.log.faults = [("before", broker_away)] * 5 + [("before", unexpected)] * 2
+        bench.log.append("in", 1, "a")
+        task = bench.start()
+        for number in range(10):
+            await bench.tick(10_000 * number)
+        assert task.reported == (TaskState.RUNNING, "")
+        bench.log.faults = [("before", unexpected)] * 3
+        await bench.add(2, "b")
+        for number in range(10, 14):
+            await bench.tick(10_000 * number)
+        assert (task.state, task.reason) == (TaskState.HALTED, "unexpected")
+        await task.stop()
+
+    run(scenario)
+
+
 def test_a_fenced_shard_writes_nothing_and_stops() -> None:
     async def scenario() -> None:
         bench = Bench()
