@@ -9,6 +9,7 @@ from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
+from streams.kafka.cancellation import cancelled_by_us
 from streams.kafka.patches import AIOKAFKA
 
 _STOP_S = 3.0
@@ -60,8 +61,7 @@ async def _in_time(client: Any, method: str, within_s: float = _STOP_S) -> bool:
             await attrgetter(method)(client)()
             return True
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if cancelled_by_us():
             raise
     except Exception:
         return False

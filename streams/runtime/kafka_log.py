@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.kafka import aiokafka_clients
+from streams.kafka.cancellation import cancelled_by_us
 from streams.kafka.causes import CauseKind, cause_of, explained_error
 from streams.kafka.shutdown import end_consumer
 from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
@@ -127,7 +128,9 @@ class Offsets:
             try:
                 async with asyncio.timeout(_TOGETHER_S if len(together) > 1 else None):
                     ends = await self._ends(wanted)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if cancelled_by_us():
+                    raise
                 if len(together) > 1:
                     apart += together
                 elif together:
@@ -143,13 +146,15 @@ class Offsets:
     async def _request_alone(self, request: _EndRequest) -> None:
         try:
             ends = await self._ends(request.partitions)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if cancelled_by_us():
+                raise
             self._fail(request, error)
         else:
             self._unanswered -= request.partitions
             request.settle(ends)
 
-    def _fail(self, request: _EndRequest, error: Exception) -> None:
+    def _fail(self, request: _EndRequest, error: BaseException) -> None:
         self._unanswered |= request.partitions
         if not request.answer.done():
             request.answer.set_exception(TaskInterrupted(f"end offsets: {cause_of(error).text}"))
@@ -171,7 +176,7 @@ class Offsets:
                 try:
                     await consumer.start()
                 except BaseException:
-                    await consumer.stop()
+                    await end_consumer(consumer)
                     raise
                 self._consumers[group, committed] = consumer
             return consumer
@@ -230,7 +235,7 @@ class KafkaLog:
         except Exception as error:
             raise self._interrupted("replay", error) from error
         finally:
-            await consumer.stop()
+            await end_consumer(consumer)
 
     async def committed(self) -> Mapping[str, int]:
         """The offsets of the agent's group."""

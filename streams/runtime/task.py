@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import cast
 
+from streams.kafka.cancellation import cancelled_by_us, end_of
 from streams.runtime.errors import (
     OffsetsDiffer,
     RecordFailed,
@@ -147,6 +148,14 @@ class StreamTask(TaskStatus):
         """Whether the queue has room."""
         return self._input.queue.accepts(topic)
 
+    @property
+    def ended(self) -> BaseException | None:
+        """Why nothing runs any more although nobody has stopped the task; None while all is well."""
+        running = self._running
+        if running is None or not running.done() or self._stop.is_set():
+            return None
+        return end_of(running)
+
     # Recovery and run loop
 
     async def _run(self) -> None:
@@ -169,6 +178,10 @@ class StreamTask(TaskStatus):
                 await self._on_record_failed(error)
             except TimersFailed as error:
                 await self._on_timers_failed(error)
+            except asyncio.CancelledError:
+                if cancelled_by_us():
+                    raise
+                await self._on_fault(TaskInterrupted("a client of Kafka gave up"))
             except Exception as error:
                 await self._on_fault(error)
 

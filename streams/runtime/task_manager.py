@@ -13,6 +13,7 @@ import faust
 import structlog
 from aiokafka.structs import TopicPartition
 
+from streams.kafka.cancellation import end_of
 from streams.runtime import metrics
 from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.consumer_lag import ConsumerLag
@@ -148,12 +149,13 @@ class TaskManager:
             await self._lag.measure(list(self.tasks.values()))
 
     def crash(self) -> BaseException | None:
-        """Why the worker must stop: the Faust app or what runs beside it crashed, or state or topics do not fit this
-        deployment. Else None."""
+        """Why the worker must stop: the Faust app, a task or what runs beside them ended, or state or topics do not fit
+        this deployment. Else None."""
         reason: BaseException | None = self.app.crash_reason
         return (
             reason
-            or next((_end_of(task) for task in self._background if task.done()), None)
+            or next((end_of(task) for task in self._background if task.done()), None)
+            or next((ended for task in self.tasks.values() if (ended := task.ended) is not None), None)
             or self._stalled
             or self._topics.refused
             or next((task.refused for task in self.tasks.values() if task.refused is not None), None)
@@ -336,9 +338,3 @@ class TaskManager:
             for problem in task.problems
         ]
         return reasons
-
-
-def _end_of(task: asyncio.Task[None]) -> BaseException:
-    """Why a task ended that runs until it is stopped. aiokafka raises the CancelledError of its own tasks to others."""
-    error = asyncio.CancelledError() if task.cancelled() else task.exception()
-    return error or RuntimeError(f"{task.get_name()} ended")

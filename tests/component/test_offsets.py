@@ -94,6 +94,19 @@ def test_others_do_not_wait_for_a_partition_that_answers_late(monkeypatch: pytes
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_request_that_aiokafka_cancels_is_answered(tasks: int) -> None:
+    """No timer of a task fires that waits for an answer."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.asked.end_offsets = AsyncMock(side_effect=asyncio.CancelledError)  # type: ignore[method-assign]
+        async with asyncio.timeout(60):
+            assert await bench.each(*(ONE, TWO)[:tasks]) == [None] * tasks
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("what", ["committed", "beginning_offsets"])
 def test_an_error_of_a_client_that_is_none_of_kafkas_interrupts_a_task_that_recovers(what: str) -> None:
     """As one that finds its connection gone: it would halt after a few attempts, until a person starts the worker."""

@@ -53,6 +53,7 @@ class StuckTask:
     """A task that never ends."""
 
     agent, partition, topics, state, refused = "diary", 0, ("eu.in",), TaskState.RUNNING, None
+    ended = None
 
     async def stop(self) -> None:
         await asyncio.Event().wait()

@@ -14,7 +14,9 @@ from streams.metrics import REGISTRY
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
 from streams.runtime.errors import TimestampsRefused, WriteRefused
 from streams.runtime.processor import Effects, Record, SubjectFailed
+from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task import StreamTask, TaskState
+from streams.runtime.task_manager import TaskManager
 from streams.runtime.transaction_builder import TransactionLimits
 
 
@@ -194,6 +196,55 @@ def test_an_outage_brings_a_task_no_nearer_to_its_halt() -> None:
         for number in range(10, 14):
             await bench.tick(10_000 * number)
         assert (task.state, task.reason) == (TaskState.HALTED, "unexpected")
+        await task.stop()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("where", ["commit", "fence", "ends"])
+def test_a_cancellation_that_nobody_asked_for_is_an_interruption(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """aiokafka raises the CancelledError of its own tasks to others. The partition would stand still without a word."""
+
+    def cancelled(*_: object) -> Exception:
+        raise asyncio.CancelledError
+
+    async def scenario() -> None:
+        bench = Bench()
+        if where == "commit":
+            bench.log.faults = [("before", cancelled)]
+        bench.log.append("in", 1, "timer:2")
+        with monkeypatch.context() as short:
+            if where != "commit":
+                short.setattr(MemoryLog, where, cancelled)
+            task = bench.start()
+            await bench.settle()
+            await bench.tick(3)
+        assert (task.state, task.reason) == (TaskState.RECOVERING, "a client of Kafka gave up")
+        for ms in (1_000, 5_000):
+            await bench.tick(ms)
+        assert task.reported == (TaskState.RUNNING, "")
+        assert bench.log.values() == ["1 timer:2 @1", "due 2"]
+        assert task.ended is None
+        await task.stop()
+        assert task.ended is None
+
+    run(scenario)
+
+
+def test_a_task_that_ends_although_nobody_stopped_it_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("a defect")
+
+    async def scenario() -> None:
+        manager = TaskManager(RuntimeSettings("sla", ("127.0.0.1:1",)), [])
+        bench = Bench()
+        manager.tasks["diary", 0] = task = bench.start()
+        await bench.settle()
+        assert manager.crash() is None
+        monkeypatch.setattr(task, "_enter_failed", broken)
+        bench.log.faults = [("before", broker_away)]
+        await bench.add(1, "a")
+        assert isinstance(manager.crash(), LookupError)
         await task.stop()
 
     run(scenario)
