@@ -9,10 +9,16 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.preloaded.forked_run import ForkedRun
+from tests.preloaded.prepare import preparing
 from tests.preloaded.session import is_part_of_a_run, run_of_tests
 
 SLOW_MACHINES = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINES)
+settings.register_profile(
+    "ci", max_examples=40, derandomize=True, deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINES
+)
+# What `make chaos` adds: as many as find what is rare.
+settings.register_profile("many", max_examples=400, deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINES)
 settings.register_profile(
     "explore", max_examples=2000, deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINES
 )
@@ -24,12 +30,20 @@ gc.set_threshold(10_000, 20, 50)
 gc.disable()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--processes", type=int, default=0, help="run the tests in so many processes (default: in one)")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Test processes share a folder for as long as the run lasts (tests/preloaded)."""
+    run = ExitStack()
+    config.add_cleanup(run.close)
     if not is_part_of_a_run():
-        run = ExitStack()
         run.enter_context(run_of_tests())
-        config.add_cleanup(run.close)
+    if config.option.processes:
+        config.pluginmanager.register(ForkedRun(config.option.processes))
+        if any("kafka" in argument for argument in config.args):
+            run.enter_context(preparing())
 
 
 def pytest_collection_finish() -> None:
@@ -42,7 +56,7 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where processes share the tests (`make test`), files that mostly wait for Kafka alternate with files that
     compute. Files with faults come first, because they take longest."""
-    if not hasattr(config, "workerinput"):  # set by pytest-xdist
+    if not config.option.processes:
         return
     faults = {item.path for item in items if item.get_closest_marker("chaos")}
     files = list(dict.fromkeys(item.path for item in items))

@@ -127,7 +127,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=settings.default.max_examples * 3)
 @given(STEPS)
 def test_crashes_between_any_two_steps_publish_the_standing_approval_once(
     steps: list[tuple[int, str, str, Who, int]],

@@ -112,7 +112,7 @@ def test_r32_all_of_the_real_data(real_data: OfRealData, seed: int | None) -> No
     assert cluster.codes() == []
 
 
-@settings(max_examples=settings.default.max_examples // 6)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(stories(), st.data())
 def test_r32_any_story(lines: list[Line], data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -124,7 +124,7 @@ def histories(draw: st.DrawFn) -> list[Published]:
     return sorted(published, key=lambda each: each[1])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=settings.default.max_examples // 5, deadline=None)
 @given(histories(), st.integers(0, 1_000_000), st.sampled_from([0.0, 0.0, 0.05, 0.3]))
 def test_r26_any_interleaving_of_partitions_gives_the_statements_of_a_live_run(
     published: list[Published], seed: int, restarts: float

@@ -459,7 +459,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples * 3 // 5, deadline=None)
 @given(STEPS)
 def test_whatever_happens_the_incidents_are_those_of_the_complete_log(steps: list[tuple[str, int, int]]) -> None:
     names = ["backup", "probe-a", "probe-b", "probe-c"]

@@ -299,7 +299,7 @@ LATE = [
 
 
 @pytest.mark.parametrize("kind", ["pagerduty", "slack", "webhook"])
-@settings(max_examples=60)
+@settings(max_examples=settings.default.max_examples * 3 // 5)
 @given(told=lines(), story=st.lists(STEPS, max_size=30), until=st.integers(10, 90))
 @example(told=LATE, story=[("publish", 1, True), ("read", 9, 9)], until=30)
 def test_of_an_ended_incident_nothing_stays_and_no_breach_of_an_open_one_is_lost(

@@ -95,13 +95,18 @@ def start(
     return PreloadedProcess(connection, ["python", *program])
 
 
-def _connect(imports: Sequence[str]) -> socket.socket:
-    """To the process with these imports, which is started if nobody has done so."""
+def have_template(imports: Sequence[str]) -> Path:
+    """The address of the process with these imports, which is started if nobody has done so."""
     name = hashlib.sha256("\n".join(imports).encode()).hexdigest()[:12]
     address = shared_folder() / f"{name}.sock"
     with one_at_a_time(name):
         if not address.exists():
             _start_template(address, imports)
+    return address
+
+
+def _connect(imports: Sequence[str]) -> socket.socket:
+    address = have_template(imports)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(str(address))
     return connection

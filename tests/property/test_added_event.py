@@ -126,7 +126,7 @@ def check(lines: list[str], event: Line, at: int) -> AddedEventEffect:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings.default.max_examples * 3 // 5)
 @given(stories(), st.data())
 def test_the_effect_is_the_difference_of_two_simulations(lines: list[Line], data: st.DataObject) -> None:
     lags = data.draw(st.lists(LAGS, min_size=len(lines), max_size=len(lines)))

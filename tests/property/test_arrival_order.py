@@ -51,7 +51,7 @@ def outcome(outputs: list[Line]) -> dict[str, Any]:
     return {"classified": classified, "breaches": standing, "mets": mets, "amounts": amounts}
 
 
-@settings(max_examples=70)
+@settings(max_examples=settings.default.max_examples * 7 // 10)
 @given(stories(), st.data())
 def test_r2_arrival_does_not_matter(lines: list[Line], data: st.DataObject) -> None:
     lags = data.draw(st.lists(LAGS, min_size=len(lines), max_size=len(lines)))
@@ -66,7 +66,7 @@ def test_r2_arrival_does_not_matter(lines: list[Line], data: st.DataObject) -> N
     assert shuffled["amounts"] == in_order["amounts"]
 
 
-@settings(max_examples=70)
+@settings(max_examples=settings.default.max_examples * 7 // 10)
 @given(stories(), st.data())
 def test_r2_the_present_state_at_the_end_does_not_depend_on_arrival(lines: list[Line], data: st.DataObject) -> None:
     lags = data.draw(st.lists(LAGS, min_size=len(lines), max_size=len(lines)))

@@ -100,7 +100,7 @@ def stored(before: Page, after: Page) -> Page:
     return after
 
 
-@settings(max_examples=80)
+@settings(max_examples=settings.default.max_examples * 4 // 5)
 @given(
     outputs=published(),
     share=st.floats(0, 1),

@@ -80,7 +80,7 @@ def answered(translation: translate.Translation, source: str, content: bytes) ->
         ready.record.key.encode()
 
 
-@settings(max_examples=600)
+@settings(max_examples=settings.default.max_examples * 6)
 @given(st.data())
 def test_webhooks(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(RECORDED)))
@@ -96,7 +96,7 @@ JSON_SENDERS = [
 ]
 
 
-@settings(max_examples=300)
+@settings(max_examples=settings.default.max_examples * 3)
 @given(st.data())
 def test_any_json(data: st.DataObject) -> None:
     source, payload = data.draw(st.sampled_from(JSON_SENDERS))
@@ -108,7 +108,7 @@ def test_any_json(data: st.DataObject) -> None:
 PRESS = json.loads((ROOT / "tests/data/intake/slack/press.json").read_text(encoding="utf-8"))
 
 
-@settings(max_examples=400)
+@settings(max_examples=settings.default.max_examples * 4)
 @given(st.data())
 def test_presses_of_buttons(data: st.DataObject) -> None:
     source, form = SOURCES["slack"], registry.FORMATS["slack"]
@@ -128,7 +128,7 @@ PAGES = [
 ]
 
 
-@settings(max_examples=300)
+@settings(max_examples=settings.default.max_examples * 3)
 @given(st.data())
 def test_webhooks_of_status_pages(data: st.DataObject) -> None:
     source, form = SOURCES["status"], registry.FORMATS["statuspage"]
@@ -138,7 +138,7 @@ def test_webhooks_of_status_pages(data: st.DataObject) -> None:
     assert isinstance(list(form.views(form.parse(content), source, Receipt())), list)
 
 
-@settings(max_examples=200)
+@settings(max_examples=settings.default.max_examples * 2)
 @given(st.data())
 def test_plain_json_and_cloudevents(data: st.DataObject) -> None:
     route = data.draw(st.sampled_from(ROUTES))

@@ -279,7 +279,7 @@ steps = st.one_of(
 
 
 @pytest.mark.parametrize("kind", ["pagerduty", "slack"])
-@settings(max_examples=300)
+@settings(max_examples=settings.default.max_examples * 3)
 @given(story=st.lists(steps, max_size=40))
 def test_what_has_ended_is_resolved_and_what_stands_is_shown(kind: str, story: list[tuple[object, ...]]) -> None:
     world, at = World(kind), 0

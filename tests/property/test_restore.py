@@ -197,7 +197,7 @@ def told(lines: list[Line], stops: set[int], end: int, pauses: tuple[int, ...] =
 END = parse_rfc3339("2026-06-20T00:00:00Z")
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples * 2 // 5)
 @given(stories(), st.data())
 def test_a_rebuilt_state_continues_exactly(lines: list[Line], data: st.DataObject) -> None:
     lags = data.draw(st.lists(LAGS, min_size=len(lines), max_size=len(lines)))
@@ -256,7 +256,7 @@ def at_the_end_of_the_month(lines: list[Line], days: int) -> list[Line]:
     return [json.loads(re.sub(r"2026-03-0\d[^\"]*Z", later, json.dumps(line))) for line in lines]
 
 
-@settings(max_examples=30)
+@settings(max_examples=settings.default.max_examples * 3 // 10)
 @given(stories(), st.data())
 def test_r26_a_restart_near_the_end_of_a_month_changes_no_statement(lines: list[Line], data: st.DataObject) -> None:
     if data.draw(st.booleans()):

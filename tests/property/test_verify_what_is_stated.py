@@ -38,7 +38,7 @@ def stated(lines: list[str]) -> tuple[list[SubmittedStatement], list[SubmittedCr
     return found, credits
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples * 2 // 5)
 @given(stories(), st.data())
 def test_every_statement_that_is_simulated_is_verified(lines: list[Line], data: st.DataObject) -> None:
     if data.draw(st.booleans()):  # the earliest fact of a tenant arrives as history, and adds months before the others

@@ -86,7 +86,7 @@ def test_a_recorded_history_under_an_unchanged_policy_is_as_simulated(golden: Go
     assert found.total.old == check_side(lines, side, end, months[0], backfill=golden.backfill)
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples * 2 // 5)
 @given(stories(), st.data())
 def test_both_sides_are_as_simulated(story: list[Line], data: st.DataObject) -> None:
     lines = texts(arriving(story, data.draw(st.lists(LAGS, min_size=len(story), max_size=len(story)))))

@@ -127,7 +127,7 @@ def test_a_reopening_reaches_back_thirty_days_at_most() -> None:
     assert len(events("firing", start + 30 * DAY + 2 * HOUR)) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples * 3 // 5, deadline=None)
 @given(st.data())
 def test_any_story_of_one_start_ends_where_its_last_report_says(data: st.DataObject) -> None:
     """False resolutions and firings on, in turn; each report comes once or more, to Kafka in any order."""
@@ -160,7 +160,7 @@ def test_a_reopening_shares_no_id_with_those_of_earlier_versions() -> None:
     assert f"{SUBJECT}-resolved-20261126T033000Z" in names
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4, deadline=None)
 @given(st.data())
 def test_it_does_not_matter_which_of_two_intakes_gets_which_report(data: st.DataObject) -> None:
     """Their clocks are up to a minute off, reports come up to five minutes late, some of them twice and to both; an

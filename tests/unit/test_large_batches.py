@@ -61,7 +61,7 @@ def taken(*fetched: bytes) -> list[Batch]:
 
 
 @CODECS
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=settings.default.max_examples * 3 // 10)
 @given(data=st.binary(max_size=300), repeated=st.integers(1, 2_000))
 def test_what_fits_is_decompressed_and_what_does_not_is_refused(codec: int, data: bytes, repeated: int) -> None:
     plain = data * repeated
