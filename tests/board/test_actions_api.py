@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def board(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     found.app.state.context.actions.close(2)
 
 
+@cache
 def ended_of(engine: Engine, tenant: str) -> str:
     """A resolved incident of one tenant alone."""
     with engine.connect() as connection:
@@ -136,7 +138,8 @@ def test_every_role_and_action_at_own_and_foreign_tenants(board: ActingBoard, en
         client = board.client(f"p-{role}", *roles, tenants={"acme"} if limited else None)
         for name in ATTEMPTS:
             subject = ACTIONS[name].subject
-            for tenant in ("acme", "globex"):
+            # At the only tenant that one may act on, it is as for who may act on all.
+            for tenant in ("acme", "globex") if limited else ("globex",):
                 path, body = attempt_of(engine, name, tenant)
                 before = len(board.publisher.events)
                 answer = board.post(client, path, body)

@@ -88,7 +88,12 @@ def test_every_answer_is_as_the_document_says(schema: Any, headers: dict[str, st
     operation = schema[path]["GET"]
 
     @given(operation.as_strategy(generation_mode=GenerationMode(mode)))
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(
+        max_examples=settings.default.max_examples // 8,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
     def answered(case: Any) -> None:
         # A cursor that was made up, or a first month after the last, is refused although its form is right.
         case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])

@@ -17,7 +17,7 @@ from .mutants import MUTANTS
 from .simulation import play, replay_command
 
 BASE = int(os.environ.get("CHAOS_BASE", "0"))
-SEEDS = int(os.environ.get("CHAOS_SEEDS", "300"))
+SEEDS = int(os.environ.get("CHAOS_SEEDS", "150"))
 CHUNK = 50
 WITHIN = 150
 """A mutant is found within so many seeds, from 0 on."""

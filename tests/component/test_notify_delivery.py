@@ -271,7 +271,7 @@ def test_a_dead_destination_does_not_fill_the_memory_with_alerts_about_the_same(
         bench = Bench(destination("pagerduty"))
         bench.sender.always = failed
         bench.start()
-        for number in range(5_000):
+        for number in range(1_500):
             rows = bench.delivery.apply(0, trigger("breached", f"inc-{number % 5}", f"e{number}"))
             await bench.store.write(0, rows)
             bench.delivery.rows_written()

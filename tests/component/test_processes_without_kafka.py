@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from cli.embedded_kafka.node_files import free_port
-from tests.preloaded import PreloadedProcess, start
+from tests.preloaded import start
 from tests.preloaded.commands import IMPORTS
 from tests.waiting import TIMEOUT_S, wait
 
@@ -36,9 +36,9 @@ _STOP_S = 10.0
 
 
 class Process:
-    """`sla <command>` as a process of its own; one that is `preloaded` has its imports done."""
+    """`sla <command>` as a process of its own, which has its imports done."""
 
-    def __init__(self, command: str, brokers: str, folder: Path, *, preloaded: bool) -> None:
+    def __init__(self, command: str, brokers: str, folder: Path) -> None:
         port = free_port()
         self.name = command
         self.url = f"http://127.0.0.1:{port}"
@@ -59,17 +59,7 @@ class Process:
         }
         program = ["-c", "from cli.main import main; main()", command]
         with self.log.open("wb") as output:
-            self._process: subprocess.Popen[bytes] | PreloadedProcess = (
-                start(program, IMPORTS[command], env=environment, output=output)
-                if preloaded
-                else subprocess.Popen(
-                    [sys.executable, *program],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env=environment,
-                )
-            )
+            self._process = start(program, IMPORTS[command], env=environment, output=output)
 
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON; 0 where nobody answers."""
@@ -153,7 +143,7 @@ def test_processes_say_that_kafka_is_away_and_end_in_time(kind: str, tmp_path: P
         for command in PORTS:
             folder = tmp_path / command
             folder.mkdir()
-            process = Process(command, brokers, folder, preloaded=kind == "silent")
+            process = Process(command, brokers, folder)
             started.callback(process.kill)
             processes.append(process)
         for process in processes:

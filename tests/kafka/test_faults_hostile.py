@@ -1,4 +1,4 @@
-"""Short fault scenarios of hostile input, apart from test_faults.py so that two processes share them."""
+"""Short fault scenarios of hostile input."""
 
 from __future__ import annotations
 

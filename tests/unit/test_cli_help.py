@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from typer import rich_utils
 from typer.testing import CliRunner
 
 from cli.main import COMMANDS, app, walk
@@ -40,17 +41,30 @@ def test_lists_of_commands_name_existing_ones() -> None:
     assert not (PRINT_NO_DATA | ALWAYS_JSON) - set(ALL)
 
 
-@pytest.mark.parametrize("columns", [60, 80])
+def check_fits(text: str, columns: int) -> None:
+    assert max(map(len, text.splitlines())) <= columns
+    assert "completion" not in text
+    assert "…│" not in text  # nothing is cut
+
+
 @pytest.mark.parametrize("name", ALL)
-def test_help_fits_the_terminal(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setenv("TERMINAL_WIDTH", str(columns))
+def test_help_fits_a_narrow_terminal(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rich_utils, "MAX_WIDTH", 60)
     assert all("\n" not in paragraph for paragraph in ALL[name].help.split("\n\n"))
+    with pytest.raises(SystemExit) as ended:
+        ALL[name].main(["--help"], prog_name=f"sla {name}")
+    assert not ended.value.code
+    check_fits(capsys.readouterr().out, 60)
+
+
+@pytest.mark.parametrize("name", ["publish", "incidents", "incidents update"])
+def test_help_fits_the_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rich_utils, "MAX_WIDTH", 80)
     shown = CliRunner().invoke(app, [*name.split(), "--help"])
     assert shown.exit_code == 0, shown.output
-    assert max(map(len, shown.stdout.splitlines())) <= columns
-    assert "completion" not in shown.stdout
-    assert "…│" not in shown.stdout  # nothing is cut
+    check_fits(shown.stdout, 80)
 
 
 def test_one_line_summaries_fit_the_list_of_commands() -> None:

@@ -27,6 +27,7 @@ from story import (
 from streams.serde import codec
 from streams.serde.codec import MAX_RECORD_BYTES
 from streams.sla.events import REJECT_CODES, Rejection
+from streams.sla.incidents import stored_incident
 from streams.sla.incidents.stored_incident import MAX_EVENTS, RESERVED_ENDS, RESERVED_EVENTS
 from streams.sla.instants import SECOND, format_rfc3339
 
@@ -122,17 +123,19 @@ def test_r28_tenants_added_by_reclassification_are_limited_too() -> None:
     assert refused(opened("10:00"), repeated) == []
 
 
-def test_r28_a_full_incident_still_waits_for_nobody_and_ends() -> None:
+def test_r28_a_full_incident_still_waits_for_nobody_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """2,000 events: updates, requests, waiting and links are refused from there on; what ends it is not."""
-    bound: list[Line] = [opened("10:00"), *(linked("10:01", f"T-{n}") for n in range(1999))]
+    assert stored_incident.MAX_EVENTS == 2_000
+    monkeypatch.setattr(stored_incident, "MAX_EVENTS", 200)
+    bound: list[Line] = [opened("10:00"), *(linked("10:01", f"T-{n}") for n in range(199))]
     beyond = [waiting("10:02"), updated("10:02"), severity_set("10:03", "P2"), responded("10:04"), resolved("10:05")]
     outputs = run(*bound, *beyond)
-    assert tell(outputs, "rejected") == ["rejected oversize line 2001", "rejected oversize line 2002"]
+    assert tell(outputs, "rejected") == ["rejected oversize line 201", "rejected oversize line 202"]
     assert tell(outputs, "met", "closed") == [
         "met response 1 10:04",
         "closed resolved 10:05 response1=met update1=cancelled",
     ]
-    assert all("2000 events" in o["data"]["message"] for o in outputs if o["type"] == "sla.rejected")
+    assert all("200 events" in o["data"]["message"] for o in outputs if o["type"] == "sla.rejected")
 
 
 def test_r1_an_id_may_be_used_again_by_another_source_and_for_another_incident() -> None:
