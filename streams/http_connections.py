@@ -29,6 +29,9 @@ MAX_LINE_BYTES, MAX_HEADERS, MAX_HEADER_BYTES = 8190, 64, 4096
 _MOST_CONNECTIONS = 2048
 #: Bytes of one connection that are read before others have their turn.
 _READ_AT_ONCE = 4 * 1024
+#: Steps of the event loop in which a request that has arrived begins to be answered: two, or three where it followed
+#: another one at once.
+_BEGINS_WITHIN = 8
 #: Open files that connections leave to Kafka, to files, and to connections that are accepted and not closed yet.
 _OTHER_FILES = 64
 _LOG_EVERY_S = 60.0
@@ -81,6 +84,8 @@ class OpenConnection:
         self.reason = "head_timeout"
         self.complete: Callable[[], bool] | None = None
         """Whether the request that is being answered has arrived as a whole; None between requests."""
+        self.answered: Callable[[], None] = lambda: None
+        """Called after each answer."""
 
     @property
     def closable(self) -> bool:
@@ -143,6 +148,7 @@ class ConnectionTable:
             if connection in self._open:
                 del self._open[connection]
                 self._open[connection] = None
+            connection.answered()
 
     def close_overdue(self, now: float) -> None:
         """Close the connections whose time is over."""
@@ -195,7 +201,11 @@ class ConnectionTable:
 
 class LimitedProtocol(asyncio.BufferedProtocol):
     """One connection: an entry of the table, and the protocol that answers its requests. It reads a little at a time,
-    for a body in chunks of a byte each takes a hundred times as long to read as any other."""
+    for a body in chunks of a byte each takes a hundred times as long to read as any other.
+
+    With `half_closed`, a client that sends nothing more (`shutdown(SHUT_WR)`, as `nc -N` does) gets the answers to what
+    it has sent. For the system that is the same as a client that is gone, so event streams are better off without.
+    """
 
     def __init__(
         self,
@@ -203,6 +213,8 @@ class LimitedProtocol(asyncio.BufferedProtocol):
         answered_by: Callable[[], asyncio.Protocol],
         connections: dict[object, OpenConnection],
         key_of: Callable[[asyncio.Protocol, asyncio.BaseTransport], object],
+        *,
+        half_closed: bool = False,
     ) -> None:
         """`connections` has the entry while the connection is open, under what `key_of` makes of protocol and
         transport."""
@@ -210,7 +222,9 @@ class LimitedProtocol(asyncio.BufferedProtocol):
         self._answered_by = answered_by
         self._connections = connections
         self._key_of = key_of
+        self._half_closed = half_closed
         self._key: object = None
+        self._stream: asyncio.Transport | None = None
         self._inner: asyncio.Protocol | None = None
         self._connection: OpenConnection | None = None
         self._now = asyncio.get_running_loop().time
@@ -222,6 +236,7 @@ class LimitedProtocol(asyncio.BufferedProtocol):
         if self._connection is None:
             stream.abort()
             return
+        self._stream = stream
         self._inner = self._answered_by()
         self._key = self._key_of(self._inner, transport)
         self._connections[self._key] = self._connection
@@ -237,7 +252,27 @@ class LimitedProtocol(asyncio.BufferedProtocol):
             self._inner.data_received(bytes(self._table.buffer[:nbytes]))
 
     def eof_received(self) -> bool | None:
-        return None if self._inner is None else self._inner.eof_received()
+        if self._inner is None or self._connection is None:
+            return None
+        stays_open = self._inner.eof_received()
+        if not self._half_closed:
+            return stays_open
+        self._connection.answered = self._close_when_answered
+        self._close_when_answered()
+        return True
+
+    def _close_when_answered(self, steps: int = _BEGINS_WITHIN) -> None:
+        """Close the connection where the rest of a body is missing, or where no answer is being made and none has begun
+        for so many steps of the event loop."""
+        if self._connection is None or self._stream is None:
+            return
+        answering = self._connection.complete is not None
+        if answering and not self._connection.closable:
+            return  # called again after the answer
+        if steps and not answering:
+            asyncio.get_running_loop().call_soon(self._close_when_answered, steps - 1)
+        else:
+            self._stream.close()
 
     def pause_writing(self) -> None:
         if self._inner is not None:

@@ -214,7 +214,8 @@ INTAKE_HEARTBEATS_LISTENING = _gauge(
 INTAKE_MONITORS = _gauge(
     "sla_intake_monitors",
     "monitors",
-    "Monitors that were heard and not deleted, by state: heard, silent (with an incident that has not ended).",
+    "Monitors that were heard and not deleted, by state: heard, silent (with an incident that has not ended), unmapped"
+    " (silent too, and the mapping makes no incident of it).",
     "state",
 )
 INTAKE_MAPPING_INFO = _gauge(

@@ -217,7 +217,7 @@ class HttpServer:
         server = cast(Callable[[], asyncio.Protocol], self._runner.server)
 
         def protocol() -> LimitedProtocol:
-            return LimitedProtocol(self._table, server, self._connections, lambda inner, _: inner)
+            return LimitedProtocol(self._table, server, self._connections, lambda inner, _: inner, half_closed=True)
 
         found = await loop.getaddrinfo(self._host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):

@@ -20,7 +20,7 @@ from connect.intake.signatures import read_secrets
 from connect.intake.web.app import Intake
 from streams.http_connections import ConnectionLimits, HttpMetrics
 from streams.service_process import HttpServer, health_app
-from tests.waiting import TIMEOUT_S
+from tests.waiting import TIMEOUT_S, until
 
 JIRA = "/v1/hooks/jira"
 STOP_S = 0.5
@@ -132,6 +132,48 @@ def test_a_kept_connection_and_pipelined_requests_are_answered() -> None:
             live = b"GET /live HTTP/1.1\r\nHost: x\r\n"
             writer.write((live + b"\r\n") * 20 + live + b"Connection: close\r\n\r\n")
             assert (await reader.read()).count(b"HTTP/1.1 200") == 20 + 1
+            writer.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+@pytest.mark.parametrize("in_one_piece", [True, False])
+def test_a_client_that_sends_nothing_more_gets_its_answers(requests: int, *, in_one_piece: bool) -> None:
+    """`shutdown(SHUT_WR)` after the request, as `nc -N` and some HTTP clients do: Kafka acknowledges later."""
+
+    async def scenario() -> None:
+        async with listening(total=10) as server:
+            publisher = server.intake._publisher
+            assert isinstance(publisher, HeldPublisher)
+            publisher.open.clear()
+            sent = post("/v1/hooks/prometheus", recorded("alertmanager-firing"), **token("prometheus"))
+            reader, writer = await server.connect(sent * requests if in_one_piece else sent[:100])
+            if not in_one_piece:
+                writer.write(sent[100:] + sent * (requests - 1))
+            writer.write_eof()
+            await until(lambda: bool(publisher.given))
+            publisher.open.set()
+            assert (await reader.read()).count(b"HTTP/1.1 202") == requests
+            await until(lambda: not server.metric("sla_http_connections"))
+            writer.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", HALF_HEAD, post("/v1/hooks/prometheus", b"{", length=50, **token("prometheus"))],
+    ids=["nothing", "half a head", "half a body"],
+)
+def test_the_connection_of_a_client_that_sends_nothing_more_is_closed_where_nothing_is_answered(sent: bytes) -> None:
+    async def scenario() -> None:
+        async with listening(total=10) as server:
+            reader, writer = await server.connect(sent)
+            writer.write_eof()
+            assert await reader.read() == b""
+            await until(lambda: not server.metric("sla_http_connections"))
+            assert server.metric("sla_http_connections_closed_total", reason="head_timeout") == 0
             writer.close()
 
     run(scenario)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -241,6 +242,84 @@ def test_an_incident_that_the_mapping_cannot_make_is_told_and_published_after_it
         intake.heartbeats.use(sources_of())
         await passes(cluster, 61, intake)
         assert told(cluster) == [("incident.opened", "2026-04-10T08:00:33Z")]
+
+    run(scenario)
+
+
+def test_many_silences_that_the_mapping_makes_nothing_of_are_told_once_a_minute_and_counted_once() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        for number in range(30):
+            await intake.beat(f"probe-t{number}")
+        intake.heartbeats.use(
+            sources_of(MAPPING.replace("{from: monitor.wildcard}", "{from: monitor.wildcard, values: {b: b}}"))
+        )
+        with capture_logs() as logs:
+            await passes(cluster, 200, intake)
+        told_of = [each for each in logs if each["event"] == "silence_unmapped"]
+        assert len(told_of) == 3
+        assert [each["left_out"] for each in told_of] == [0, 29, 29]
+        sample = intake.metrics.registry.get_sample_value
+        assert sample("sla_intake_refused_total", {"source": "jobs", "code": "invalid"}) == 30
+        assert sample("sla_intake_monitors", {"state": "unmapped"}) == 30
+        intake.heartbeats.use(sources_of())
+        await passes(cluster, 61, intake)
+        assert len(cluster.events) == 30
+        assert sample("sla_intake_monitors", {"state": "unmapped"}) == 0
+
+    run(scenario)
+
+
+def test_of_thousands_of_silent_monitors_that_are_removed_the_log_names_a_hundred() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        for number in range(150):
+            await intake.beat(f"probe-t{number}")
+        await passes(cluster, 40, intake)
+        with capture_logs() as logs:
+            intake.heartbeats.use(sources_of(MAPPING.replace("probe-*", "sonde-*")))
+        assert len(logs) == 100
+        assert logs[-1]["left_out"] == 50
+
+    run(scenario)
+
+
+def test_requests_are_answered_between_many_monitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100,000 monitors that fall silent at once took more than two seconds in which nothing else was done."""
+
+    async def scenario() -> None:
+        cluster = Cluster(partitions=1)
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        spent, slices = itertools.count(), [0]
+        # Each look at the clock takes a millisecond.
+        monkeypatch.setattr(intake.heartbeats, "_seconds", lambda: cluster.now / SECOND + next(spent) / 1000)
+
+        async def others() -> None:
+            while True:
+                await asyncio.sleep(0)
+                slices[0] += 1
+
+        other = asyncio.create_task(others())
+        for number in range(300):
+            assert await intake.beat(f"probe-t{number}")
+        for what in ("rows", "silences", "a new mapping"):
+            slices[0] = 0
+            if what == "silences":
+                for _ in range(32):
+                    cluster.now += SECOND
+                    await intake.beat("backup")
+            elif what == "a new mapping":
+                intake.heartbeats.use(sources_of(MAPPING.replace("PT10S", "PT12S")))
+                await intake.beat("backup")
+            await intake.turn()
+            assert slices[0] >= 20, what
+        assert len(cluster.events) == 200
+        other.cancel()
 
     run(scenario)
 

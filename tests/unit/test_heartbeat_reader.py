@@ -23,7 +23,7 @@ class Consumer:
     def __init__(self, *types: int) -> None:
         self._types = types
 
-    async def getmany(self, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Any]]:
+    async def getmany(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
         record = ("sla.heartbeats", 0)
         return {
             PARTITION: [

@@ -17,6 +17,8 @@ from streams.settings import Settings
 _REQUEST_MS = 10_000
 _FETCH_WAIT_MS = 250
 _POLL_MS = 200
+#: Rows that are read at once: what is made of them here keeps requests waiting.
+_MAX_ROWS = 10_000
 #: What Kafka says of records with the instant of their writer's clock.
 _CREATE_TIME = 0
 
@@ -82,7 +84,7 @@ class KafkaHeartbeatReader:
         return len(numbers)
 
     async def read(self) -> Sequence[LogRow]:
-        batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
+        batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_ROWS)
         for partition in self._positions:
             self._positions[partition] = await self._consumer.position(partition)
         return [self._row(partition, record) for partition, records in batches.items() for record in records]

@@ -37,7 +37,7 @@ from connect.intake.metrics import IntakeMetrics
 from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
-from streams.log_damper import CrashLog
+from streams.log_damper import CrashLog, LogDamper
 
 #: Monitors of one source that were heard and not deleted.
 MAX_MONITORS = 10_000
@@ -46,8 +46,13 @@ _WATERMARK_EVERY_S = 2.0
 _SECOND_HAND_S = 3.0
 _PUBLISHED_AGAIN_S = 15.0
 _UNMAPPED_AGAIN_S = 60.0
+_LOG_EVERY_S = 60.0
+#: Monitors that are named in the log one by one.
+_MOST_NAMED = 100
 _AT_ONCE = 200
 _AGAIN_S = 1.0
+#: Work on many monitors lets requests be answered after so long.
+_SLICE_S = 0.01
 
 
 class Heartbeats:
@@ -79,7 +84,9 @@ class Heartbeats:
         self._wanted = asyncio.Event()
         self._partitions: list[SilenceDetector] = []
         self._watermark_at: list[float] = []
+        self._resumed_at = 0.0
         self._log = structlog.get_logger("connect.intake.heartbeats")
+        self._damper = LogDamper(_LOG_EVERY_S)
         self._crashes = CrashLog(self._log, "heartbeats_failed")
 
     @property
@@ -94,17 +101,18 @@ class Heartbeats:
             self._wanted.set()
         for state in self._partitions:
             state.watch_again()
-            for silence in state.silences():
-                if self.rule_of(silence.monitor) is None:
-                    source, name = silence.monitor
-                    advice = "resolve its incident by hand"
-                    self._log.warning(
-                        "silent_monitor_removed",
-                        source=source,
-                        monitor=name,
-                        incident=incident_of(silence),
-                        advice=advice,
-                    )
+        silences = [silence for state in self._partitions for silence in state.silences()]
+        removed = [silence for silence in silences if self.rule_of(silence.monitor) is None]
+        for number, silence in enumerate(removed[:_MOST_NAMED], 1):
+            source, name = silence.monitor
+            self._log.warning(
+                "silent_monitor_removed",
+                source=source,
+                monitor=name,
+                incident=incident_of(silence),
+                advice="resolve its incident by hand",
+                left_out=len(removed) - number if number == _MOST_NAMED else 0,
+            )
 
     def rule_of(self, monitor: MonitorId) -> MonitorRule | None:
         """The rule of a monitor; None: the mapping does not name it."""
@@ -181,10 +189,15 @@ class Heartbeats:
 
     async def turn(self, reader: HeartbeatReader) -> None:
         """Apply the next rows, publish what follows from them, and say that this intake listens. Raises Unavailable."""
-        for row in await reader.read():
+        rows = await reader.read()
+        self._resumed_at = self._seconds()
+        for row in rows:
             decoded = decode_row(row.key, row.value)
             meaning, writer = decoded or (None, "")
-            self._partitions[row.partition].apply(meaning, row.at, row.offset, own=writer == self._writer)
+            state = self._partitions[row.partition]
+            for _ in state.steps(meaning, row.at, row.offset, own=writer == self._writer):
+                await self._let_others_work()
+            await self._let_others_work()
             if isinstance(meaning, WatermarkRow):
                 self._watermark_at[row.partition] = self._seconds()
         for number, state in enumerate(self._partitions):
@@ -193,6 +206,12 @@ class Heartbeats:
         await self._publish_silences()
         await self._write_watermarks()
         self._measure()
+
+    async def _let_others_work(self) -> None:
+        """Go on in a later step of the event loop, where this one has taken long."""
+        if self._seconds() - self._resumed_at >= _SLICE_S:
+            await asyncio.sleep(0)
+            self._resumed_at = self._seconds()
 
     async def _write_watermarks(self) -> None:
         """Say that this intake listens, where no intake has said so lately."""
@@ -227,6 +246,7 @@ class Heartbeats:
         rows: list[tuple[Row, int]] = []
         for silence in silences:
             silence.not_before = self._seconds() + _PUBLISHED_AGAIN_S
+            await self._let_others_work()
             found = self._events(silence)
             if found is not None:
                 events += [(silence, event) for event in found]
@@ -253,11 +273,16 @@ class Heartbeats:
         source = self._sources.get(silence.monitor.source)
         found = "the mapping no longer names the source" if source is None else events_of(source, silence)
         if not isinstance(found, str):
+            silence.unmapped = False
             return found
+        source_name, name = silence.monitor
         silence.not_before = self._seconds() + _UNMAPPED_AGAIN_S
-        name = silence.monitor.name
-        self._metrics.refused.labels(silence.monitor.source, "invalid").inc()
-        self._log.error("silence_unmapped", source=silence.monitor.source, monitor=name, reason=found)
+        if not silence.unmapped:
+            silence.unmapped = True
+            self._metrics.refused.labels(source_name, "invalid").inc()
+        left_out = self._damper.admit(source_name, self._seconds())
+        if left_out is not None:
+            self._log.error("silence_unmapped", source=source_name, monitor=name, reason=found, left_out=left_out)
         return None
 
     async def _write(self, rows: Sequence[tuple[Row, int]]) -> None:
@@ -276,5 +301,7 @@ class Heartbeats:
         self._metrics.heartbeats_listening.set(int(live))
         silences = sum(state.silence_count for state in self._partitions)
         known = sum(state.monitors_of.total() for state in self._partitions)
+        unmapped = sum(silence.unmapped for state in self._partitions for silence in state.unpublished.values())
+        self._metrics.monitors.labels("unmapped").set(unmapped)
         self._metrics.monitors.labels("silent").set(silences)
         self._metrics.monitors.labels("heard").set(known - silences)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from connect.intake.heartbeats.rows import BeatRow, ForgottenRow, Gap, MonitorId, Row, SilenceRow, WatermarkRow
@@ -35,6 +35,8 @@ class Silence:
     """Whether this process wrote the row that showed it: it publishes at once, the others only if it does not."""
     not_before: float | None = None
     """When to publish it next, by the clock of the publishing loop; None: that has not seen it yet."""
+    unmapped: bool = False
+    """Whether the mapping in force makes no incident of it."""
 
 
 @dataclass(slots=True)
@@ -77,6 +79,8 @@ class SilenceDetector:
         monitors are removed before they are more than the others."""
         self._queued: set[MonitorId] = set()
         """The names in it."""
+        self._rules_changed = False
+        """Whether it has to be made anew."""
 
     def __contains__(self, monitor: MonitorId) -> bool:
         return monitor in self._monitors
@@ -87,6 +91,13 @@ class SilenceDetector:
 
     def apply(self, row: Row | None, at: int, offset: int, *, own: bool = False) -> None:
         """The next row with its timestamp and offset; None: one without a meaning. `own`: this process wrote it."""
+        for _ in self.steps(row, at, offset, own=own):
+            pass
+
+    def steps(self, row: Row | None, at: int, offset: int, *, own: bool = False) -> Iterator[None]:
+        """As `apply`, in small steps: thousands of monitors may be silent at once. Other rows follow after the last."""
+        if self._rules_changed:
+            yield from self._make_queue()
         if offset != self._next_offset:
             self._compacted()
         self._next_offset = offset + 1
@@ -97,9 +108,9 @@ class SilenceDetector:
             later = [Gap(max(gap.start, row.through), gap.end) for gap in self.gaps if gap.end > row.through]
             self.gaps = [*row.gaps, *(gap for gap in later if gap.end - gap.start > self._shortest_gap)]
             self._complete = True
-            self.watch_again()
+            yield from self._make_queue()
         if self._complete:
-            self._find_silences(own=own)
+            yield from self._find_silences(own=own)
         if isinstance(row, BeatRow):
             self._beat(row.monitor, own=own)
         elif isinstance(row, ForgottenRow):
@@ -111,19 +122,20 @@ class SilenceDetector:
         """All rows that there were at the start have been applied: what is found is to be published."""
         self.live = True
         if not self._complete:  # a new topic: nobody has written a watermark yet
-            self._complete = True
-            self.watch_again()
+            self._complete = self._rules_changed = True
 
     def watch_again(self) -> None:
-        """The rules have changed."""
-        if not self._complete:
-            return
-        self._queue_all(
-            (monitor.last, name)
-            for name, monitor in self._monitors.items()
-            if monitor.silence is None and self._rule_of(name) is not None
-        )
-        self._find_silences(own=False)
+        """The rules have changed: what follows from that is found with the next row."""
+        self._rules_changed = self._complete
+
+    def _make_queue(self) -> Iterator[None]:
+        """Queue every monitor that is watched as if it were due: what it is due at is found with the silences."""
+        self._rules_changed, due = False, []
+        for name, monitor in self._monitors.items():
+            if monitor.silence is None and self._rule_of(name) is not None:
+                due.append((monitor.last, name))
+            yield
+        self._queue_all(due)
 
     def _compacted(self) -> None:
         """Rows are missing before the next one."""
@@ -205,8 +217,9 @@ class SilenceDetector:
             monitor.silence = silence
             self.silence_count += 1
 
-    def _find_silences(self, *, own: bool) -> None:
+    def _find_silences(self, *, own: bool) -> Iterator[None]:
         while self._due and self._due[0][0] < self.time:
+            yield
             _, name = heapq.heappop(self._due)
             self._queued.discard(name)
             monitor, rule = self._monitors.get(name), self._rule_of(name)
