@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from aiokafka.errors import (
@@ -21,6 +21,7 @@ from aiokafka.errors import (
 
 from connect.intake.byte_budget import ByteBudget, FairShares
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
+from connect.intake.record_publisher import Unavailable
 from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
@@ -67,37 +68,6 @@ _TIME_KNOWN_S = 10.0
 _APPENDED = 1
 
 
-class Unavailable(SlaError):  # noqa: N818 -- it names what happened
-    """Kafka has not acknowledged; the sender must send the same request again later. `of_request`: because of the
-    request or its sender, whatever the state of Kafka, so that they have to know the reason. `remedy`: what has to be
-    done before it succeeds, where a repetition alone never does."""
-
-    def __init__(self, reason: str, *, of_request: bool = False, remedy: str | None = None) -> None:
-        super().__init__(reason)
-        self.of_request = of_request
-        self.remedy = remedy
-
-
-class RecordPublisher(Protocol):
-    """The interface between the HTTP server and Kafka."""
-
-    in_flight: ByteBudget
-
-    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
-        """Returns when all replicas have every record; all of them have one sender. Raises Unavailable; some of them
-        may be there then."""
-        ...
-
-    def unready(self) -> str | None:
-        """Why nothing can be published now, or None."""
-        ...
-
-    def kafka_time(self) -> int | None:
-        """About the time by Kafka's clock, never later, in microseconds since 1970; None where no acknowledgement has
-        told it lately."""
-        ...
-
-
 class KafkaPublisher:
     """An idempotent producer that reconnects when it failed. `start` returns at once; `unready` gives the state.
 
@@ -131,6 +101,8 @@ class KafkaPublisher:
         self._partitions: dict[str, int] = {}
         self._waiting: dict[asyncio.Future[Any], float] = {}
         self._unavailable_reason: str | None = "not connected to Kafka yet"
+        self._acknowledged_s = self._failed_s = float("-inf")
+        """When Kafka last acknowledged a record, and when it last failed to, by the loop's clock."""
         self._broken = False
         self._damper = LogDamper(_LOG_EVERY_S)
         self._supervisor: asyncio.Task[None] | None = None
@@ -172,23 +144,29 @@ class KafkaPublisher:
         if not self._reserve(sender, sum(record.size for record in records)):
             raise Unavailable(self._without_room(sender), of_request=True)
         sent: list[asyncio.Future[Any]] = []
+        began_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timeout_s):
                 for record in records:
                     sent.append(await self._send(producer, record))
                 await asyncio.wait(sent)
             if any(future.cancelled() for future in sent):
-                raise self._failed("the connection to Kafka was replaced")
+                raise Unavailable("the connection to Kafka was replaced")
             for future in sent:
                 future.result()
         except TimeoutError:
-            raise self._failed(f"Kafka has not acknowledged within {self._timeout_s:g} s") from None
+            reason = f"Kafka has not acknowledged within {self._timeout_s:g} s"
+            if producer is not self._producer or self._acknowledged_s > began_s:
+                raise self._slow(records, reason) from None
+            raise self._failed(reason) from None
         except MessageSizeTooLargeError as error:
             why = f"Kafka refuses a record of that size: {error}"
             raise Unavailable(why, of_request=True, remedy=_LARGER) from error
         except _ONE_TOPIC as error:
             raise self._refused(records, error) from error
         except (KafkaError, AssertionError) as error:  # aiokafka asserts that it knows a partition
+            if producer is not self._producer:  # it was replaced meanwhile
+                raise Unavailable(explained_error(error)) from error
             self._broken = True
             raise self._failed(explained_error(error)) from error
         finally:
@@ -230,6 +208,7 @@ class KafkaPublisher:
         if future.cancelled() or future.exception() is not None:
             return
         acknowledged = future.result()
+        self._acknowledged_s = future.get_loop().time()
         # Topics of events have the time at which Kafka appended a record; others have that of its writer.
         if acknowledged.timestamp_type == _APPENDED:
             self._appended_at = acknowledged.timestamp * 1000, future.get_loop().time(), self._clock.now()
@@ -242,7 +221,17 @@ class KafkaPublisher:
             self._log.warning("kafka_topic_refused", topics=topics, error=kind, left_out=left_out)
         return Unavailable(f"Kafka refuses a record of {' or '.join(topics)}: {kind}")
 
+    def _slow(self, records: Sequence[OutgoingRecord], reason: str) -> Unavailable:
+        """Kafka acknowledges other records meanwhile: a leader of some partitions hangs. Requests for the others go on,
+        so this process stays ready."""
+        topics = sorted({f"{self._prefix}.{record.topic}" for record in records})
+        left_out = self._damper.admit("slow", asyncio.get_running_loop().time())
+        if left_out is not None:
+            self._log.warning("kafka_acknowledgement_late", topics=topics, reason=reason, left_out=left_out)
+        return Unavailable(reason)
+
     def _failed(self, reason: str) -> Unavailable:
+        self._failed_s = asyncio.get_running_loop().time()
         if self._unavailable_reason is None:
             self._log.warning("kafka_acknowledgement_failed", reason=reason)
         self._unavailable_reason = reason
@@ -255,11 +244,11 @@ class KafkaPublisher:
                     await self._connect()
                 elif self._broken or self._stuck():
                     self._log.warning("kafka_reconnecting", reason=self._unavailable_reason)
-                    await self._disconnect()
-                    continue
+                    await self._replace()
                 elif self._unavailable_reason is not None:
                     await self._fetch_partitions(self._producer)
-                    self._log_available()
+                    if not self._unacknowledged():
+                        self._log_available()
             except (KafkaError, OSError, TimeoutError, ValueError, SlaError) as error:
                 reason = str(error) if isinstance(error, SlaError) else explained_error(error)
                 if reason != self._unavailable_reason:
@@ -289,6 +278,19 @@ class KafkaPublisher:
         self._producer, self._broken = producer, False
         self._log_available()
 
+    async def _replace(self) -> None:
+        """Another producer takes over: requests for partitions that work notice nothing. Where there is none, requests
+        fail at once from now on, and those that wait do too."""
+        old, waiting = self._producer, list(self._waiting)
+        try:
+            await self._connect()
+        except BaseException:
+            await self._disconnect()
+            raise
+        await end_producer(old)
+        for future in waiting:
+            future.cancel()  # does nothing where it is done
+
     async def _fetch_partitions(self, producer: Any) -> None:
         """Read the partition counts of the topics; creates none. Raises SlaError when a topic is missing."""
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
@@ -303,9 +305,16 @@ class KafkaPublisher:
             self._log.info("kafka_available", topics=self._prefix)
         self._unavailable_reason = None
 
+    def _unacknowledged(self) -> bool:
+        """Whether Kafka has acknowledged nothing since it failed to, though records wait for longer than they may: that
+        a broker answers does not say that their leader does."""
+        return self._acknowledged_s <= self._failed_s and self._oldest_waits_s() > self._timeout_s
+
     def _stuck(self) -> bool:
-        oldest = min(self._waiting.values(), default=None)
-        return oldest is not None and asyncio.get_running_loop().time() - oldest > _STUCK_TIMEOUTS * self._timeout_s
+        return self._oldest_waits_s() > _STUCK_TIMEOUTS * self._timeout_s
+
+    def _oldest_waits_s(self) -> float:
+        return asyncio.get_running_loop().time() - min(self._waiting.values(), default=float("inf"))
 
     async def _disconnect(self) -> None:
         producer, self._producer = self._producer, None

@@ -12,11 +12,11 @@ from connect.intake.heartbeats.reader import LogRow
 from connect.intake.heartbeats.rows import TOPIC, MonitorId, decode_row
 from connect.intake.heartbeats.service import Heartbeats
 from connect.intake.heartbeats.silence_detector import SHORTEST_GAP
-from connect.intake.kafka_producer import Unavailable
 from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.mapping.rules import Source
 from connect.intake.mapping_file import mapping_in
 from connect.intake.metrics import IntakeMetrics
+from connect.intake.record_publisher import Unavailable
 from streams.serde.cloudevents_json import to_json
 from streams.serde.codec import decode
 from streams.sla.events import Rejection

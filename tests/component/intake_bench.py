@@ -15,11 +15,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from opentelemetry.trace import Tracer
 
 from connect.intake.byte_budget import ByteBudget
-from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping_file import load_mapping
 from connect.intake.outcome import Reply
+from connect.intake.record_publisher import RecordPublisher, Unavailable
 from connect.intake.settings import IntakeSettings
 from connect.intake.signatures import Secret, read_secrets
 from connect.intake.web.app import Intake

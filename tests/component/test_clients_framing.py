@@ -14,8 +14,9 @@ from test_intake_publishing import World, until, world
 
 from cli.events.publish_lines import prepare
 from connect.client import IncidentPublisher, RegistryRefused, RegistryUnavailable, UndecodableRecord
-from connect.intake.kafka_producer import KafkaPublisher, Unavailable
+from connect.intake.kafka_producer import KafkaPublisher
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
+from connect.intake.record_publisher import Unavailable
 from schemas import registry as schema_files
 from streams.schema_registry.client import RegistryClient
 from streams.schema_registry.schema_source import reading_codec, writing_frame

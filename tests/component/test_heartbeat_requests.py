@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from connect.intake.heartbeats import service
-from connect.intake.kafka_producer import Unavailable
 from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.monitors import MonitorRule, MonitorRules
 from connect.intake.mapping_file import MappingError, load_mapping
+from connect.intake.record_publisher import Unavailable
 from connect.intake.settings import IntakeSettings
 from connect.intake.signatures import Secret, read_secrets
 from connect.intake.web.app import Intake

@@ -25,8 +25,9 @@ from intake_bench import NOW, ROOT, SECRETS, HandClock, recorded, run, served, t
 from structlog.testing import capture_logs
 
 from connect.intake import kafka_producer, service
-from connect.intake.kafka_producer import KafkaPublisher, Unavailable
+from connect.intake.kafka_producer import KafkaPublisher
 from connect.intake.kafka_records import OutgoingRecord
+from connect.intake.record_publisher import Unavailable
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.openapi_examples import EXAMPLES
 from streams.config_files.reload import ConfigReload
@@ -235,7 +236,7 @@ def test_a_producer_that_broke_or_hangs_is_made_anew_and_nothing_stays_held(worl
         assert publisher.in_flight.reserved == 0
         world.refuses = None
         await until(lambda: len(world.made) == 2 and publisher.unready() is None)
-        assert world.made[0].stopped
+        await until(lambda: world.made[0].stopped)
         world.prompt = False
         with pytest.raises(Unavailable):
             await publisher.publish([record()])
@@ -243,6 +244,98 @@ def test_a_producer_that_broke_or_hangs_is_made_anew_and_nothing_stays_held(worl
         world.prompt = True
         await until(lambda: publisher.unready() is None)
         await publisher.publish([record()])
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_a_leader_that_hangs_leaves_the_intake_ready_while_others_acknowledge(world: World) -> None:
+    async def scenario() -> None:
+        publisher = publisher_of(world, timeout_s=0.2)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.prompt = False
+        with capture_logs() as logs:
+            for number in (0, 2):
+                hanging = asyncio.create_task(publisher.publish([record("a")]))
+                await until(lambda: len(world.made[0].sent) == number + 1)  # noqa: B023 -- awaited in this turn
+                other = asyncio.create_task(publisher.publish([record("b")]))
+                await until(lambda: len(world.made[0].sent) == number + 2)  # noqa: B023
+                world.made[0].sent[-1][2].set_result(ACKNOWLEDGED)
+                await other
+                with pytest.raises(Unavailable, match="not acknowledged within"):
+                    await hanging
+                assert publisher.unready() is None
+        assert [entry["event"] for entry in logs] == ["kafka_acknowledgement_late"]
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_a_broker_that_answers_makes_the_intake_ready_only_once_something_is_acknowledged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metadata come from any broker, while the leader of all that is sent hangs: ready and not ready in turn."""
+    monkeypatch.setattr(kafka_producer, "_STUCK_TIMEOUTS", 10_000)
+
+    async def scenario() -> None:
+        publisher = publisher_of(world)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.prompt = False
+        looks = 0
+        fetch = FakeProducer.fetch_all_metadata
+
+        async def counted(self: FakeProducer) -> FakeProducer:
+            nonlocal looks
+            looks += 1
+            return await fetch(self)
+
+        monkeypatch.setattr(FakeProducer, "fetch_all_metadata", counted)
+        with capture_logs() as logs:
+            with pytest.raises(Unavailable):
+                await publisher.publish([record()])
+            await until(lambda: looks > 5)
+            assert publisher.unready() is not None
+            world.made[0].sent[0][2].set_result(ACKNOWLEDGED)
+            await until(lambda: publisher.unready() is None)
+        assert [entry["event"] for entry in logs] == ["kafka_acknowledgement_failed", "kafka_available"]
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_requests_go_on_while_a_producer_with_a_record_that_hangs_is_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        publisher = publisher_of(world)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        ending, ended = asyncio.Event(), asyncio.Event()
+
+        async def stop(self: FakeProducer) -> None:
+            ending.set()
+            await ended.wait()
+            self.stopped = True
+
+        monkeypatch.setattr(FakeProducer, "stop", stop)
+        world.prompt = False
+        with pytest.raises(Unavailable):
+            await publisher.publish([record("a")])
+        await until(lambda: len(world.made[0].sent) == 1)
+        under_way = asyncio.create_task(publisher.publish([record("b")]))
+        await until(lambda: len(world.made[0].sent) == 2)
+        world.made[0].sent[1][2].set_result(ACKNOWLEDGED)
+        await under_way
+        world.prompt = True
+        await ending.wait()
+        assert len(world.made) == 2
+        await publisher.publish([record("c")])
+        assert len(world.made[1].sent) == 1
+        ended.set()
+        await until(lambda: publisher.in_flight.reserved == 0)
+        assert world.made[0].stopped
         await publisher.stop()
 
     run(scenario)

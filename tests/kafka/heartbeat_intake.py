@@ -16,12 +16,13 @@ from contextlib import asynccontextmanager
 from connect.intake.heartbeats.reader import KafkaHeartbeatReader
 from connect.intake.heartbeats.rows import TOPIC, MonitorId
 from connect.intake.heartbeats.service import Heartbeats
-from connect.intake.kafka_producer import KafkaPublisher, RecordPublisher, Unavailable, kafka_producer
+from connect.intake.kafka_producer import KafkaPublisher, kafka_producer
 from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.mapping.mapping_rule import EVERY, MappingRule
 from connect.intake.mapping.monitors import MonitorRule, MonitorRules
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
+from connect.intake.record_publisher import RecordPublisher, Unavailable
 from streams.settings import read_settings
 from streams.sla.instants import SECOND
 

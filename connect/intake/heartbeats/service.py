@@ -29,11 +29,11 @@ from connect.intake.heartbeats.rows import (
 )
 from connect.intake.heartbeats.silence_detector import SHORTEST_GAP, Silence, SilenceDetector
 from connect.intake.heartbeats.silence_events import events_of, incident_of
-from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord, PreparedEvent
 from connect.intake.mapping.monitors import MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
+from connect.intake.record_publisher import RecordPublisher, Unavailable
 from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error

@@ -17,10 +17,10 @@ from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
 from connect.intake.heartbeats.reader import HeartbeatReader
 from connect.intake.heartbeats.service import Heartbeats
-from connect.intake.kafka_producer import RecordPublisher
 from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
+from connect.intake.record_publisher import RecordPublisher
 from connect.intake.settings import IntakeSettings
 from connect.intake.web import responses
 from connect.intake.web.body_reader import BodyReader

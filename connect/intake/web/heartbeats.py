@@ -7,11 +7,11 @@ from aiohttp import web
 from connect.intake.formats import heartbeat
 from connect.intake.heartbeats.rows import MonitorId
 from connect.intake.heartbeats.service import Heartbeats
-from connect.intake.kafka_producer import Unavailable
 from connect.intake.kafka_records import prepare
 from connect.intake.mapping.monitors import MONITOR_NAME, MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.permissions import forbidden
+from connect.intake.record_publisher import Unavailable
 from connect.intake.web.responses import ACCEPTED, FORBIDDEN, UNPROCESSABLE, RequestRejected, unacknowledged
 from streams.config_files.scalars import format_duration
 from streams.errors import SlaError

@@ -15,12 +15,12 @@ from opentelemetry.trace import Tracer
 from connect.intake import translate
 from connect.intake.arrival_check import Arrival
 from connect.intake.formats.registry import format_of, signature_header_of
-from connect.intake.kafka_producer import RecordPublisher, Unavailable
 from connect.intake.kafka_records import OutgoingRecord, reject_record
 from connect.intake.mapping.headers import Headers
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
 from connect.intake.outcome import RejectedItem
+from connect.intake.record_publisher import RecordPublisher, Unavailable
 from connect.intake.settings import IntakeSettings
 from connect.intake.translate import Outcomes, Translation
 from connect.intake.web import responses

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from connect.intake.kafka_producer import Unavailable
+from connect.intake.record_publisher import Unavailable
 from connect.intake.translate import Translation
 
 ACCEPTED, UNPROCESSABLE, FORBIDDEN = 202, 422, 403
