@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -54,6 +55,10 @@ class Cluster:
     def __init__(self, partitions: int = 2) -> None:
         self.now = START
         self.away = False
+        self.hangs: Callable[[OutgoingRecord], bool] = lambda _: False
+        """Which records are acknowledged by nobody."""
+        self.refused = asyncio.Event()
+        """Set where that is told at once."""
         self.partitions: list[list[LogRow]] = [[] for _ in range(partitions)]
         self.offsets = [0] * partitions
         self.events: list[dict[str, Any]] = []
@@ -128,7 +133,10 @@ class MemoryPublisher:
             self.writes_left -= 1
         if self._cluster.away:
             raise Unavailable("Kafka is away")
-        self._cluster.append(records)
+        self._cluster.append([each for each in records if not self._cluster.hangs(each)])
+        if any(self._cluster.hangs(each) for each in records):
+            await self._cluster.refused.wait()
+            raise Unavailable("Kafka has not acknowledged within 5 s")
 
     def kafka_time(self) -> int | None:
         return self.known_time

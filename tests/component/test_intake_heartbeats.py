@@ -24,6 +24,7 @@ from connect.intake.heartbeats.rows import (
     WatermarkRow,
     decode_row,
     encode_row,
+    partition_for,
 )
 from connect.intake.heartbeats.silence_detector import SilenceDetector, silence_begins
 from connect.intake.kafka_records import OutgoingRecord
@@ -284,6 +285,41 @@ def test_of_thousands_of_silent_monitors_that_are_removed_the_log_names_a_hundre
             intake.heartbeats.use(sources_of(MAPPING.replace("probe-*", "sonde-*")))
         assert len(logs) == 100
         assert logs[-1]["left_out"] == 50
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("topic", ["heartbeats", "incident-events"])
+@pytest.mark.parametrize("refused", [True, False], ids=["no leader", "a leader that hangs"])
+def test_a_partition_that_takes_nothing_keeps_no_silence_of_others_back(
+    monkeypatch: pytest.MonkeyPatch, topic: str, *, refused: bool
+) -> None:
+    """Nor is the time without an answer an absence of the intake for the others."""
+    monkeypatch.setattr(service, "_WAIT_S", 0.0)
+
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        names = {0: "", 1: ""}
+        for number in range(20):
+            names[partition_for(MonitorId("jobs", f"probe-t{number}"), 2)] = f"probe-t{number}"
+        for name in names.values():
+            assert await intake.beat(name)
+        await passes(cluster, 5, intake)
+        if topic == "heartbeats":
+            cluster.hangs = lambda record: record.partition == 0
+        else:
+            cluster.hangs = lambda record: record.key.startswith(f"jobs-{names[0]}-")
+        if refused:
+            cluster.refused.set()
+        await passes(cluster, 60, intake)
+        assert [each["data"]["tenant_ids"] for each in cluster.events] == [[names[1].removeprefix("probe-")]]
+        assert intake.heartbeats._partitions[1].gaps == []
+        cluster.hangs = lambda _: False
+        cluster.refused.set()
+        await passes(cluster, 60, intake)
+        assert len(cluster.unique_events()) == 2
 
     run(scenario)
 

@@ -8,7 +8,8 @@ shows a silence publishes at once; the others wait for its next row, which says 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -51,6 +52,8 @@ _LOG_EVERY_S = 60.0
 _MOST_NAMED = 100
 _AT_ONCE = 200
 _AGAIN_S = 1.0
+#: A turn waits for so long for what it writes. What Kafka does not acknowledge meanwhile is left to later turns.
+_WAIT_S = 1.0
 #: Work on many monitors lets requests be answered after so long.
 _SLICE_S = 0.01
 
@@ -85,6 +88,10 @@ class Heartbeats:
         self._partitions: list[SilenceDetector] = []
         self._watermark_at: list[float] = []
         self._resumed_at = 0.0
+        self._under_way: dict[tuple[str, int], asyncio.Task[None]] = {}
+        """Writes that Kafka has not acknowledged, by what they are and their partition."""
+        self._failing: set[tuple[str, int]] = set()
+        """Those of which the last one failed."""
         self._log = structlog.get_logger("connect.intake.heartbeats")
         self._damper = LogDamper(_LOG_EVERY_S)
         self._crashes = CrashLog(self._log, "heartbeats_failed")
@@ -163,6 +170,12 @@ class Heartbeats:
                     await asyncio.sleep(_AGAIN_S)
         finally:
             self._metrics.heartbeats_listening.set(0)
+            under_way = list(self._under_way.values())
+            self._under_way.clear()
+            self._failing.clear()
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
             await reader.close()
 
     def _ended(self, error: Exception | asyncio.CancelledError) -> None:
@@ -203,8 +216,7 @@ class Heartbeats:
         for number, state in enumerate(self._partitions):
             if not state.live and reader.caught_up(number):
                 state.caught_up()
-        await self._publish_silences()
-        await self._write_watermarks()
+        await self._write_what_follows()
         self._measure()
 
     async def _let_others_work(self) -> None:
@@ -213,32 +225,50 @@ class Heartbeats:
             await asyncio.sleep(0)
             self._resumed_at = self._seconds()
 
-    async def _write_watermarks(self) -> None:
-        """Say that this intake listens, where no intake has said so lately."""
-        now = self._seconds()
-        due = [
-            number
-            for number, state in enumerate(self._partitions)
-            if state.live and now - self._watermark_at[number] >= self._watermark_every_s
-        ]
-        if due:
-            await self._write([(self._partitions[number].watermark(), number) for number in due])
-            for number in due:
-                self._watermark_at[number] = self._seconds()
-
-    async def _publish_silences(self) -> None:
+    async def _write_what_follows(self) -> None:
+        """Publish silences, and say that this intake listens, where no intake has said so lately. Each partition is
+        written for itself: one whose leader hangs, or that has none, keeps no other waiting. Raises Unavailable."""
         now = self._seconds()
         for number, state in enumerate(self._partitions):
-            if not state.live:
-                continue
-            due = []
-            for silence in state.unpublished.values():
-                if silence.not_before is None:
-                    silence.not_before = now + (0.0 if silence.first_hand else _SECOND_HAND_S)
-                if silence.not_before <= now:
-                    due.append(silence)
-            # The rest follows in the next turns, so that this intake goes on saying that it listens.
-            await self._publish(number, due[:_AT_ONCE])
+            # What is left follows in the next turns, so that this intake goes on saying that it listens.
+            due = self._due(state, now)[:_AT_ONCE]
+            self._begin(("silences", number), due, partial(self._publish, number, due))
+            late = state.live and now - self._watermark_at[number] >= self._watermark_every_s
+            self._begin(("watermark", number), late, partial(self._write_watermark, number))
+        if not self._under_way:
+            return
+        await asyncio.wait(self._under_way.values(), timeout=_WAIT_S)
+        errors = []
+        for what, task in [each for each in self._under_way.items() if each[1].done()]:
+            del self._under_way[what]
+            self._failing.discard(what)
+            if (error := task.exception()) is not None:
+                self._failing.add(what)
+                errors.append(error)
+        for error in sorted(errors, key=lambda each: isinstance(each, Unavailable)):
+            raise error
+
+    def _begin(self, what: tuple[str, int], due: object, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        if what in self._under_way:
+            return
+        if due:
+            self._under_way[what] = asyncio.create_task(work())
+        else:
+            self._failing.discard(what)
+
+    async def _write_watermark(self, number: int) -> None:
+        await self._write([(self._partitions[number].watermark(), number)])
+        self._watermark_at[number] = self._seconds()
+
+    def _due(self, state: SilenceDetector, now: float) -> list[Silence]:
+        """The silences that are to be published now."""
+        found = []
+        for silence in state.unpublished.values() if state.live else ():
+            if silence.not_before is None:
+                silence.not_before = now + (0.0 if silence.first_hand else _SECOND_HAND_S)
+            if silence.not_before <= now:
+                found.append(silence)
+        return found
 
     async def _publish(self, partition: int, silences: Sequence[Silence]) -> None:
         """Publish events, then the rows that say so. Raises Unavailable; the same events follow later."""
@@ -294,11 +324,11 @@ class Heartbeats:
 
     def _measure(self) -> None:
         live = all(state.live for state in self._partitions)
-        if live and self.problem is not None:
+        if live and not self._failing and self.problem is not None:
             self._log.info("heartbeats_heard", monitors=sum(state.monitors_of.total() for state in self._partitions))
             self.problem = None
         self._failed = self._failed and not live
-        self._metrics.heartbeats_listening.set(int(live))
+        self._metrics.heartbeats_listening.set(int(live and not self._failing))
         silences = sum(state.silence_count for state in self._partitions)
         known = sum(state.monitors_of.total() for state in self._partitions)
         unmapped = sum(silence.unmapped for state in self._partitions for silence in state.unpublished.values())
