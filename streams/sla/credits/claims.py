@@ -9,6 +9,9 @@ from streams.sla.credits.account import Account
 from streams.sla.events import CreditClaimed, Event, Position, Rejection
 from streams.sla.instants import Month, format_rfc3339
 
+CLAIMS_PER_STEP = 200
+"""Stored claims that are rejected in one step, so that other work comes between."""
+
 
 class RejectedClaim(NamedTuple):
     """A claim that was stored before it was known until when its month can be claimed, and that came later."""
@@ -45,22 +48,35 @@ def late_claim(account: Account, event: Event) -> Rejection | None:
         return None
     if event.time <= until:
         return None
-    return Rejection("too_late", f"{month} could be claimed until {format_rfc3339(until)}", event.id)
+    return Rejection("too_late", _too_late(month, until), event.id)
 
 
-def reject_stored_claims(account: Account, month: Month) -> list[RejectedClaim]:
-    """Take out the claims of a month that its final statement finds too late, whether or not another was in time:
-    nothing else tells those who claimed."""
-    if account.claims[month].time > account.state_of(month).claimable_until:
+def _too_late(month: Month, until: int) -> str:
+    return f"{month} could be claimed until {format_rfc3339(until)}"
+
+
+def late_claims(account: Account, month: Month, until: int) -> list[tuple[str, str]]:
+    """The identities of the stored claims of a month that its final statement finds too late, whether or not another
+    was in time: nothing else tells those who claimed. None of them counts any more."""
+    first = account.claims.get(month)
+    if first is None:
+        return []
+    if first.time > until:
         del account.claims[month]
-    late = {}
-    for identity, stored in account.facts.items():
-        payload = stored.event.payload
-        if isinstance(payload, CreditClaimed) and payload.month == month:
-            rejection = late_claim(account, stored.event)
-            if rejection is not None:
-                late[identity] = rejection.message
-    return [_taken_out(account, identity, late[identity]) for identity in sorted(late)]
+    return sorted(
+        identity
+        for identity, stored in account.facts.items()
+        if isinstance(stored.event.payload, CreditClaimed)
+        and stored.event.payload.month == month
+        and stored.event.time > until
+    )
+
+
+def reject_late_claims(
+    account: Account, month: Month, until: int, identities: Iterable[tuple[str, str]]
+) -> list[RejectedClaim]:
+    """Take out claims that `late_claims` found."""
+    return [_taken_out(account, identity, _too_late(month, until)) for identity in identities]
 
 
 def reject_unstated_claims(account: Account, identities: Iterable[tuple[str, str]]) -> list[RejectedClaim]:

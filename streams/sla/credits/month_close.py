@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from streams.sla.credits.account import Account, MonthTerms, StatementState
-from streams.sla.credits.claims import RejectedClaim, reject_stored_claims, reject_unstated_claims
+from streams.sla.credits.claims import (
+    CLAIMS_PER_STEP,
+    RejectedClaim,
+    late_claims,
+    reject_late_claims,
+    reject_unstated_claims,
+)
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.maintenance import Maintenance
 from streams.sla.credits.statement import MonthResult, month_steps
@@ -242,15 +248,19 @@ class MonthClose:
             stated_at=instant,
             basis=_basis(result, flags),
         )
+        late = late_claims(account, month, until)
+        while len(late) > CLAIMS_PER_STEP:  # before the statement: a restart finds those that are left
+            self._rejected += reject_late_claims(account, month, until, late[:CLAIMS_PER_STEP])
+            del late[:CLAIMS_PER_STEP]
+            yield
         yield from self._publish(account, result, state, "final", instant, flags)
         self._record(account, month, state)
         automatic = terms.policy.credit.claim == "automatic"
         claim = account.claims.get(month)
-        if automatic or (claim is not None and claim.time <= until):
+        if automatic or claim is not None:
             cause = "automatic" if automatic else "claimed"
             self._issue(account, month, terms, result.credit, cause, instant)
-        if claim is not None:
-            self._rejected += reject_stored_claims(account, month)
+        self._rejected += reject_late_claims(account, month, until, late)
 
     def _adjust(self, account: Account, month: Month, instant: int) -> Steps[None]:
         """R26: one `adjusted` per settling, its delta against the previous non-provisional revision."""

@@ -28,6 +28,8 @@ STEP = 50
 between."""
 LOOKED_AT = 1_000
 """Incidents that are looked at in one step."""
+FACTS = 500
+"""Claims that are rejected, and facts that are evicted, of one account in one step."""
 
 
 class Retention:
@@ -148,7 +150,9 @@ class Eviction:
             account = self._accounts.get(self._tenants.pop())
             if account is not None and account.tenant not in self._quarantined:
                 try:
-                    self._evict_account(account, evicted)
+                    if not self._evict_account(account, evicted):
+                        self._tenants.append(account.tenant)
+                        break
                 except Exception as error:
                     raise EvictionFailed(account.tenant) from error
         if not self._tenants:
@@ -183,18 +187,25 @@ class Eviction:
     def _retains_for_quarantined(self) -> bool:
         return any(tenant in self._accounts for tenant in self._quarantined)
 
-    def _evict_account(self, account: Account, evicted: EvictedRows) -> None:
+    def _evict_account(self, account: Account, evicted: EvictedRows) -> bool:
+        """False where more of it is left than one step does."""
         until = self._retention.until
-        self._reject_unstated(account, unstated_claims(account, until))
+        unstated = unstated_claims(account, until)
+        self._reject_unstated(account, unstated[:FACTS])
+        if len(unstated) > FACTS:
+            return False
         months = ended_months(account, until)
+        facts = facts_before(account, self._retention, {*months})
+        if more := len(facts) > FACTS:
+            months, facts = [], facts[:FACTS]  # the months stay until then, so that none of their claims is unstated
         for month in months:
             account.remove_month(month)
-        facts = facts_before(account, self._retention)
         account.remove_facts(facts)
         if not account.facts and not account.months:
             del self._accounts[account.tenant]
         evicted.months.extend((account.tenant, month) for month in months)
         evicted.facts.extend((account.tenant, source, name) for source, name in facts)
+        return not more
 
 
 def ended_months(account: Account, until: int) -> list[Month]:
@@ -221,10 +232,10 @@ def unstated_claims(account: Account, until: int) -> list[tuple[str, str]]:
     ]
 
 
-def facts_before(account: Account, retention: Retention) -> list[tuple[str, str]]:
-    """The identities (source, id) of claims of evicted months, and of contract facts that apply to no instant after
-    `Retention.inputs_until`. The fact that fixes zone and currency, the first to arrive and those that raise a flag
-    stay."""
+def facts_before(account: Account, retention: Retention, evicted: Set[Month]) -> list[tuple[str, str]]:
+    """The identities (source, id) of claims of `evicted` months and of those that are no more, and of contract facts
+    that apply to no instant after `Retention.inputs_until`. The fact that fixes zone and currency, the first to arrive
+    and those that raise a flag stay."""
     contracts, zone = account.contracts, account.contracts.zone if len(account.contracts) else None
     earlier = [contract[:4] for contract in contracts if contract.valid_from <= retention.inputs_until]
     found = []
@@ -232,7 +243,7 @@ def facts_before(account: Account, retention: Retention) -> list[tuple[str, str]
         payload = stored.event.payload
         if isinstance(payload, CreditClaimed):
             month = Month(payload.month)
-            if month not in account.months and _has_ended(month, zone, retention.until):
+            if (month in evicted or month not in account.months) and _has_ended(month, zone, retention.until):
                 found.append((source, name))
         elif isinstance(payload, ContractSet):
             superseded = earlier and (payload.valid_from, stored.event.time, name, source) < earlier[-1]
