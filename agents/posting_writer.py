@@ -138,17 +138,21 @@ class PostingWriter:
             until, pending = posted.retention
             put_retention(self._rows, until, pending=pending, effects=effects)
         for impacts, arrival in posted.impacts:
-            put_impacts(self._rows, impacts, arrival, effects)
+            put_impacts(self._rows, impacts, self._reached(arrival), effects)
         for number, recheck in posted.rechecks.items():
             put_recheck(self._rows, number, recheck, effects)
 
     def write_erased(self, erased: ErasedTenant, event: Event, arrival: int, effects: Effects) -> None:
         """Store the state of an erased tenant under its pseudonym (R29)."""
-        put_erased_tenant(self._rows, erased, arrival, effects)
+        put_erased_tenant(self._rows, erased, self._reached(arrival), effects)
         erasure = Erasure(erased.pseudonym, event.source, event.id, event.time, arrival)
         put_erased(self._rows.codec, self._ledger.erasures, erasure, effects)
         for month, _ in erased.months:
             self._egress.delete(MONTHS, month_key(erased.tenant, month), erased.tenant, effects)
+
+    def _reached(self, arrival: int) -> int:
+        """The arrival that a row of an erasure has: one that is early moves no time, also where a restart reads it."""
+        return min(arrival, self._ledger.timers.clock)
 
     def write_backfill_idle(self, effects: Effects) -> None:
         """Store until when backfill is expected where that changed, also after a rejected input of the backfill

@@ -231,6 +231,40 @@ def test_r29_an_erasure_reaches_inputs_that_wait(rebuilt: bool) -> None:
     assert credit_outputs(cluster) == credit_outputs(in_turn)
 
 
+@pytest.mark.parametrize("slices", [False, True])
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_r26_r29_a_restart_after_an_early_erasure_leaves_out_no_statement(
+    rebuilt: bool, slices: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that an erasure replaces do not say that time has reached it."""
+    if slices:
+        monkeypatch.setattr("streams.sla.credits.ledger.SLICE", 0)
+    names = ["acme", "b", "c"]
+    lines = [*(contract("2026-03-01T00:00:00Z", of=name) for name in names), opened("2026-03-05T00:00:00Z")]
+    lines += [opened("2026-03-06T00:00:00Z", "cosmetic", of="listed", tenants=names)]
+    lines += [opened("2026-03-06T01:00:00Z", "cosmetic", of="other", tenants=names)]
+    in_turn, cluster = Cluster(policies(), partitions=2), Standing(policies())
+    cluster.standing = None
+    for each in (in_turn, cluster):
+        for line in lines:
+            each.pass_time(parse_rfc3339(line["time"]))
+            each.publish(line, parse_rfc3339(line["time"]))
+        each.pass_time(MARCH + 8 * DAY)
+    cluster.standing = []
+    cluster.publish(erased("2026-03-28T00:00:00Z"), ERASED_AT)
+    for partition in range(2):
+        cluster.fire(cluster.tasks[LEDGER, partition], ERASED_AT + DAY)
+    if rebuilt:
+        cluster.rebuild_all()
+    late = amended("2026-04-10T00:00:00Z", counts=False)
+    in_turn.pass_time(parse_rfc3339(late["time"]))
+    for each in (in_turn, cluster):
+        each.publish(late, parse_rfc3339(late["time"]))
+    cluster.start()
+    in_turn.pass_time(NOW)
+    assert sorted(credit_outputs(cluster)) == sorted(credit_outputs(in_turn))
+
+
 def test_r27_an_input_that_makes_the_code_raise_in_its_turn_is_rejected_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = behind(
         contract("2026-03-01T00:00:00Z"),
