@@ -8,6 +8,7 @@ from typing import cast
 from opentelemetry.trace import Tracer
 
 from agents.applied_inputs import AppliedInputs
+from agents.backfill_wait import BackfillWait
 from agents.changelog.erasures import KIND as ERASED
 from agents.changelog.erasures import put_erased, redacted_input, restore_erased
 from agents.changelog.incidents import (
@@ -118,6 +119,7 @@ class IncidentsProcessor:
             clock=clock,
             spans=self._spans,
         )
+        self._backfill_wait = BackfillWait(NAME, partition)
         self._backfill_idle_at = 0
         self._queue_rows: list[QueueProgress] = []
         self._erasures: list[Erasure] = []
@@ -318,4 +320,5 @@ class IncidentsProcessor:
 
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
+        self._backfill_wait.watch(self._store.timers.held(now), now)
         return self._context.problems()

@@ -9,6 +9,7 @@ from typing import cast
 import structlog
 
 from agents.arrival_limit import ArrivalLimit
+from agents.backfill_wait import BackfillWait
 from agents.changelog.early_erasures import KIND as ERASING_EARLY
 from agents.changelog.early_inputs import KIND as EARLY
 from agents.changelog.early_inputs import LIMIT as EARLY_LIMIT
@@ -109,6 +110,7 @@ class LedgerProcessor:
         self._arrival_limit = ArrivalLimit(NAME, partition, clock.now, time_limits.future_skew)
         self._requests = WatermarkRequests(context, egress)
         self._waiting = WatermarkWait(partition)
+        self._backfill_wait = BackfillWait(NAME, partition)
         self._backfill_idle_at = 0
         self._erasures: list[Erasure] = []
 
@@ -327,6 +329,7 @@ class LedgerProcessor:
 
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
+        self._backfill_wait.watch(self._ledger.timers.held(now), now)
         asked, early = self._requests.asked, self._early.inputs
         waiting = self._waiting.problems(self._ledger.timers, self._early.awaited(), asked, now, len(early))
         return [*self._context.problems(), *waiting]

@@ -92,11 +92,7 @@ FLAGGED_TOTAL = _counter(
     "flag",
 )
 BREACHES = _counter(
-    "sla_breaches",
-    "deadlines",
-    "Breached deadlines; those of loaded history are left out.",
-    "severity",
-    "metric",
+    "sla_breaches", "deadlines", "Breached deadlines; those of loaded history are left out.", "severity", "metric"
 )
 BREACHES_RETRACTED = _counter(
     "sla_breaches_retracted",
@@ -137,6 +133,9 @@ REJECTED_TOTAL = _counter("sla_rejected", "records", "Rejected inputs by code (R
 FORWARDED_TOTAL = _counter("sla_forwarded", "records", "Records forwarded to their own partition.", "agent")
 REJECT_SHARE = _gauge(
     "sla_reject_share", "0 to 1", "Share of the latest inputs that was rejected.", "agent", "partition"
+)
+BACKFILL_HOLDING = _gauge(
+    "sla_backfill_holding_seconds", "seconds", "How long a load of history has held due timers.", "agent", "partition"
 )
 LEDGER_WATERMARK = _gauge(
     "sla_ledger_watermark_seconds",
@@ -247,10 +246,7 @@ NOTIFY_TRIES = _counter(
     "outcome",
 )
 NOTIFY_PARKED = _counter(
-    "sla_notify_parked",
-    "messages",
-    "Messages given up and parked; see `sla notify parked list`.",
-    "destination",
+    "sla_notify_parked", "messages", "Messages given up and parked; see `sla notify parked list`.", "destination"
 )
 NOTIFY_FOLDED = _counter("sla_notify_folded", "alerts", "Alerts that were sent as part of a digest.", "destination")
 NOTIFY_DISCARDED = _counter(

@@ -164,6 +164,13 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             _grown("sla_ledger_inputs_out_of_turn_total", "15m", "partition"),
         ),
         Rule(
+            "SlaBackfillLasts",
+            "warning",
+            "5m",
+            "A load of history has held what is due in task {{ $labels.agent }}-{{ $labels.partition }} for 6 hours",
+            f"max by (agent, partition) (sla_backfill_holding_seconds > 21600 {_OF_RUNNING})",
+        ),
+        Rule(
             "SlaSchemasAwaited",
             "critical",
             "5m",

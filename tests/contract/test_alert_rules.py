@@ -125,6 +125,14 @@ CASES: dict[str, Case] = {
             },
         ),
     ),
+    "SlaBackfillLasts": Case(
+        {f"sla_backfill_holding_seconds{{{TASK}}}": "0+1000x60", **RUNS},
+        OF_TASK,
+        (
+            {f"sla_backfill_holding_seconds{{{TASK}}}": "21000x60", **RUNS},
+            {f"sla_backfill_holding_seconds{{{TASK}}}": "30000x60", **STOPPED},
+        ),
+    ),
     "SlaSchemasAwaited": Case(
         {f"sla_task_waiting{{{TASK}}}": "1x60", **RUNS},
         OF_TASK,

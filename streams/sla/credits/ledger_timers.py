@@ -154,6 +154,10 @@ class LedgerTimers:
         """No backfill is expected after this instant (R32)."""
         return self._timers.backfill_idle_at
 
+    def held(self, now: int) -> int:
+        """How many timers a backfill holds, of which one is due (`Timers.held`)."""
+        return self._timers.held(now)
+
     @property
     def has_accounts(self) -> bool:
         """Whether there is a tenant whose months can be stated."""

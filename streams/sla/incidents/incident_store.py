@@ -49,6 +49,7 @@ class IncidentStore:
         self._state = IncidentState(policies, time_limits, NoSteps() if steps is None else steps, max_cached)
         self.erasures = self._state.erasures
         self.queue = self._state.queue
+        self.timers = self._state.schedule.timers
 
     # -- contract terms and erasures (R20, R29) ----------------------------------------------------------------------
 
@@ -68,8 +69,7 @@ class IncidentStore:
         return contract_facts.apply_contract(self._state, tenant, contract, arrival, at_once)
 
     def reevaluate(self, incident_id: str) -> Reevaluated | Rewritten | None:
-        """Rewrite or re-evaluate an incident that is queued, before anything else is decided on it; None when it is not
-        queued any more."""
+        """Rewrite or re-evaluate a queued incident, before anything else is decided on it; None when it is not."""
         return contract_facts.reevaluate(self._state, incident_id)
 
     def restore_queue(self, progress: QueueProgress) -> None:
