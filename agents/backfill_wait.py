@@ -25,9 +25,9 @@ class BackfillWait:
         self._since: int | None = None
         self._reported = False
 
-    def watch(self, held: int, now: int) -> None:
-        """`held` is how many timers wait, 0 where none of them is due; sets the gauge, and logs a long wait once."""
-        if not held:
+    def watch(self, deferred: int, now: int) -> None:
+        """`deferred` is how many timers wait, 0 where none is due; sets the gauge, and logs a long wait once."""
+        if not deferred:
             self._since, self._reported = None, False
         elif self._since is None:
             self._since = now
@@ -36,4 +36,4 @@ class BackfillWait:
         if waited >= LONG and not self._reported:
             self._reported = True
             hours = waited // HOUR
-            _log.warning("backfill_lasts", agent=self._agent, partition=self._partition, timers=held, hours=hours)
+            _log.warning("backfill_lasts", agent=self._agent, partition=self._partition, timers=deferred, hours=hours)

@@ -320,5 +320,5 @@ class IncidentsProcessor:
 
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
-        self._backfill_wait.watch(self._store.timers.held(now), now)
+        self._backfill_wait.watch(self._store.timers.deferred_due(now), now)
         return self._context.problems()

@@ -329,7 +329,7 @@ class LedgerProcessor:
 
     def problems(self, now: int) -> list[str]:
         """What keeps the worker from being ready (`streams.runtime.processor.ReportsProblems`)."""
-        self._backfill_wait.watch(self._ledger.timers.held(now), now)
+        self._backfill_wait.watch(self._ledger.timers.deferred_due(now), now)
         asked, early = self._requests.asked, self._early.inputs
         waiting = self._waiting.problems(self._ledger.timers, self._early.awaited(), asked, now, len(early))
         return [*self._context.problems(), *waiting]

@@ -74,7 +74,7 @@ class Timers:
         """More backfill may follow until then."""
         self.backfill_idle_at = max(self.backfill_idle_at, instant)
 
-    def held(self, now: int) -> int:
+    def deferred_due(self, now: int) -> int:
         """How many timers wait for the end of a backfill where one of them is due; else 0."""
         first = self._deferred.first()
         return len(self._deferred) if first is not None and first[0] < now else 0

@@ -154,9 +154,9 @@ class LedgerTimers:
         """No backfill is expected after this instant (R32)."""
         return self._timers.backfill_idle_at
 
-    def held(self, now: int) -> int:
-        """How many timers a backfill holds, of which one is due (`Timers.held`)."""
-        return self._timers.held(now)
+    def deferred_due(self, now: int) -> int:
+        """How many timers a backfill holds, of which one is due (`Timers.deferred_due`)."""
+        return self._timers.deferred_due(now)
 
     @property
     def has_accounts(self) -> bool:

@@ -256,10 +256,8 @@ class MonthClose:
         yield from self._publish(account, result, state, "final", instant, flags)
         self._record(account, month, state)
         automatic = terms.policy.credit.claim == "automatic"
-        claim = account.claims.get(month)
-        if automatic or claim is not None:
-            cause = "automatic" if automatic else "claimed"
-            self._issue(account, month, terms, result.credit, cause, instant)
+        if automatic or month in account.claims:
+            self._issue(account, month, terms, result.credit, "automatic" if automatic else "claimed", instant)
         self._rejected += reject_late_claims(account, month, until, late)
 
     def _adjust(self, account: Account, month: Month, instant: int) -> Steps[None]:
