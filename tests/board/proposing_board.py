@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from board.ingest.records import AUDIT, IngestRecord
 from board.proposals.effect import EffectRequest, compute_effect
 from board.proposals.publishing import ApprovedPublisher
 from board.queries.statements import revisions
-from board.store.engine import writing
+from board.store.engine import open_engine, writing
 from board.store.own_tables import audit_outbox
 from connect.actions.person import Role
 from streams.serde.cloudevents_json import format_line
@@ -38,19 +40,46 @@ def _beginning() -> tuple[IngestRecord, ...]:
     return tuple(replayed(LINES, policies(), NOW))
 
 
+@cache
+def _begun() -> tuple[bytes, frozenset[Any], Counter[tuple[str, int]]]:
+    """The database of a board that has read that, what has been read, and where the topics end."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "board.db"
+        engine = new_sqlite(file)
+        read: set[Any] = set()
+        ends: Counter[tuple[str, int]] = Counter()
+        ingest(engine, _more(_beginning(), read, ends))
+        engine.dispose()
+        return file.read_bytes(), frozenset(read), ends
+
+
+def _more(records: Iterable[IngestRecord], read: set[Any], ends: Counter[tuple[str, int]]) -> list[IngestRecord]:
+    """Those that have not been read, which they are then."""
+    new = []
+    for record in records:
+        what = (record.topic, record.key, record.value)
+        if what not in read:
+            read.add(what)
+            place = record.topic, record.partition
+            new.append(record._replace(offset=ends[place]))
+            ends[place] += 1
+    return new
+
+
 class Deployment:
     """A board whose topics are kept here: what is sent is read back by `turn`. `given` are settings of the board."""
 
     def __init__(self, directory: Path, **given: Any) -> None:
         self.clock = MovingClock(NOW)
-        self.engine: Engine = new_sqlite(directory / "board.db")
+        database, read, ends = _begun()
+        (directory / "board.db").write_bytes(database)
+        self.engine: Engine = open_engine(f"sqlite:///{directory / 'board.db'}")
         self.lines = list(LINES)
-        self._read: set[Any] = set()
-        self._ends: Counter[tuple[str, int]] = Counter()
+        self._read = set(read)
+        self._ends = ends.copy()
         self._people: dict[str, TestClient] = {}
         self._audit = 0
         self.sent: list[Any] = []
-        self.ingest_topics()
         settings = board_settings(directory, **given)
         self.app = access_app(self.engine, settings, self.clock)
         self._settings = settings
@@ -74,16 +103,8 @@ class Deployment:
 
     def ingest_topics(self) -> None:
         """Read what the topics have more than before: the history is replayed as a whole, so by content."""
-        new = []
-        begun = (self.lines, self.clock.now()) == (LINES, NOW)
-        for record in _beginning() if begun else replayed(self.lines, policies(), self.clock.now()):
-            what = (record.topic, record.key, record.value)
-            if what not in self._read:
-                self._read.add(what)
-                place = record.topic, record.partition
-                new.append(record._replace(offset=self._ends[place]))
-                self._ends[place] += 1
-        ingest(self.engine, new)
+        records = replayed(self.lines, policies(), self.clock.now())
+        ingest(self.engine, _more(records, self._read, self._ends))
 
     def turn(self) -> None:
         """The audit log is sent and read, and what is approved is published and read back."""

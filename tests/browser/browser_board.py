@@ -28,7 +28,7 @@ from streams.settings import Settings
 from streams.time_source import SystemTimeSource
 from tests.waiting import TIMEOUT_S
 
-MANY = 10_000
+MANY = 3_000
 TIMEOUT_MS = int(TIMEOUT_S * 1_000)
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 

@@ -55,7 +55,7 @@ def story_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBoa
 
 @pytest.fixture(scope="session")
 def large_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBoard]:
-    """A board with 10,000 open incidents."""
+    """A board with 3,000 open incidents."""
     engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('large')}/board.db")
     upgrade(engine)
     with writing(engine).begin() as connection:

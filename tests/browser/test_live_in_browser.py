@@ -1,4 +1,4 @@
-"""The live page in a real browser: countdowns, changes without a reload, keyboard, reconnection, 10,000 rows."""
+"""The live page in a real browser: countdowns, changes without a reload, keyboard, reconnection, thousands of rows."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def most_rows_put(page: Page) -> int:
     return int(page.evaluate("() => { const most = window.mostRowsPut; window.mostRowsPut = 0; return most; }"))
 
 
-def test_ten_thousand_rows_scroll_and_filter_a_page_of_rows_at_a_time(large_board: RunningBoard, tab: OpenTab) -> None:
+def test_thousands_of_rows_scroll_and_filter_a_page_of_rows_at_a_time(large_board: RunningBoard, tab: OpenTab) -> None:
     """No task puts more than a hundred rows in place, however many there are, so none blocks the page for long."""
     opened = tab()
     page = opened.page
@@ -263,7 +263,7 @@ def test_ten_thousand_rows_scroll_and_filter_a_page_of_rows_at_a_time(large_boar
     page.evaluate("window.scrollTo(0, 0)")
     expect(page.get_by_text("Back to the nearest deadlines")).to_be_visible()
     page.locator("#search").fill("Incident 99")
-    expect(page.locator(".total")).to_have_text("111")
+    expect(page.locator(".total")).to_have_text("11")
     page.locator("#search").fill("")
     expect(page.locator(".total")).to_have_text(f"{MANY:,}")
     page.get_by_label("P3").check()
