@@ -59,11 +59,14 @@ def changed(event: Mapping[str, object], **data: object) -> dict[str, object]:
     return {**event, "data": {**event["data"], **data}}  # type: ignore[dict-item]
 
 
-@pytest.fixture
-def statements(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def statements(tmp_path_factory: pytest.TempPathFactory) -> str:
     policies = Policies.of(load_policies(default_policies_dir()), "scalr-emergency")
     outputs = [*simulate(map(json.dumps, (CONTRACT, OPENED, LATER)), policies)]
-    return write(tmp_path / "statements.jsonl", *(each for each in outputs if each["type"] == "credit.statement"))
+    return write(
+        tmp_path_factory.mktemp("made") / "statements.jsonl",
+        *(each for each in outputs if each["type"] == "credit.statement"),
+    )
 
 
 def words(command: str, statements: str, *files: str) -> list[str]:
