@@ -22,7 +22,7 @@ from tests.preloaded.commands import IMPORTS
 from tests.waiting import TIMEOUT_S, wait
 
 WORKER = Path(__file__).with_name("toy_worker.py")
-_IMPORTS = ("cli.support.quick_imports", "streams.runtime.worker", *IMPORTS["worker"][3:])
+_IMPORTS = ("cli.support.quick_imports", "streams.runtime.worker", *IMPORTS["worker"][-2:])
 
 
 class TopicReader:

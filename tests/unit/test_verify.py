@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,14 @@ STORY = [
 
 
 def statements(*lines: Line, until: str = "2026-04-20T00:00:00Z") -> list[Line]:
-    return [output for output in run(*lines, until=until) if output["type"] == "credit.statement"]
+    found: list[Line] = json.loads(_statements(json.dumps(lines), until))
+    return found
+
+
+@cache
+def _statements(lines: str, until: str) -> str:
+    outputs = run(*json.loads(lines), until=until)
+    return json.dumps([output for output in outputs if output["type"] == "credit.statement"])
 
 
 def final(*lines: Line) -> Line:
