@@ -62,7 +62,7 @@ _STUCK_TIMEOUTS = 4
 #: Requests of at most this many bytes find room that larger ones leave: a quarter of the whole.
 _SMALL_REQUEST = 64 * 1024
 _LEFT_SHARE = 4
-#: For so long an acknowledgement tells the time of Kafka.
+#: For so long an acknowledgement tells the time of Kafka, and that it answers.
 _TIME_KNOWN_S = 10.0
 #: What a timestamp means in an acknowledgement.
 _APPENDED = 1
@@ -122,7 +122,11 @@ class KafkaPublisher:
         self._unavailable_reason = "stopped"
 
     def unready(self) -> str | None:
-        return self._unavailable_reason or (None if self._topics is None else self._topics.problem)
+        if self._unavailable_reason is not None or self._topics is None:
+            return self._unavailable_reason
+        # The broker that was asked may hang while others acknowledge.
+        heard = asyncio.get_running_loop().time() - self._acknowledged_s <= _TIME_KNOWN_S
+        return None if heard and not self._topics.answered else self._topics.problem
 
     def kafka_time(self) -> int | None:
         if self._appended_at is None:

@@ -35,6 +35,8 @@ class TopicShape:
         `unchanged` at each look at which all have the ids of before."""
         self.problem: str | None = None
         """Why the process is not ready; None while all is well, and before the first answer."""
+        self.answered = True
+        """Whether Kafka answered at the last look; where it did not, that is the problem."""
         self._brokers = ",".join(brokers)
         self._prefix = prefix
         self._events = [f"{prefix}.{each}" for each in events]
@@ -77,13 +79,14 @@ class TopicShape:
         try:
             names = [*self._events, *self._states]
             found = await self._descriptions.describe(names, names)
+            self.answered = True
             self._compare_ids(found)
             problem = self._problem(found)
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
-            problem = explained_error(error, self._brokers)
+            problem, self.answered = explained_error(error, self._brokers), False
         except Exception as error:  # a defect: nobody would look any more
             self._crashes.caught(error, consequence="it is tried again")
-            problem = f"internal error: {error!r}"
+            problem, self.answered = f"internal error: {error!r}", True
         if problem != self.problem:
             if problem is None:
                 self._logger.info("topics_usable")

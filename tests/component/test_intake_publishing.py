@@ -272,6 +272,23 @@ def test_a_leader_that_hangs_leaves_the_intake_ready_while_others_acknowledge(wo
     run(scenario)
 
 
+def test_a_broker_that_does_not_tell_of_topics_leaves_the_intake_ready_while_others_acknowledge(world: World) -> None:
+    async def scenario() -> None:
+        shape: Any = SimpleNamespace(problem=None, answered=True)
+        publisher = KafkaPublisher(world.make, "sla", 10_000, 5, topics=shape)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        shape.problem, shape.answered = "Kafka does not answer in time", False
+        assert publisher.unready() == "Kafka does not answer in time"
+        await publisher.publish([record()])
+        assert publisher.unready() is None
+        shape.problem, shape.answered = "there is no topic sla.rejected", True
+        assert publisher.unready() == "there is no topic sla.rejected"
+        await publisher.stop()
+
+    run(scenario)
+
+
 def test_a_broker_that_answers_makes_the_intake_ready_only_once_something_is_acknowledged(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

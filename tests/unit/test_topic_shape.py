@@ -86,6 +86,7 @@ def test_kafka_that_went_away_is_a_problem_until_it_answers_again() -> None:
     for _ in range(3):
         asyncio.run(shape.look())
         problems.append(shape.problem)
+        assert shape.answered is (shape.problem is None)
     assert problems[::2] == [None, None]
     assert str(problems[1]).startswith("no Kafka broker answers at k:1")
 
