@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from cli.support.closed_output import end_on_closed_output, open_standard_streams
 from cli.support.exits import WRONG_USE, one_line
 from cli.support.quick_imports import quick_imports
+from cli.support.terminations import end_as_ctrl_c_does, termination_code
 
 
 class Command(NamedTuple):
@@ -236,11 +237,14 @@ def main() -> None:
     logging.getLogger("kafka").propagate = False
     open_standard_streams()
     end_on_closed_output()
+    end_as_ctrl_c_does()
     try:
         try:
             app()
         finally:
             sys.stdout.flush()
+            if (code := termination_code()) is not None:
+                sys.exit(code)
     except OSError as error:
         if error.errno not in _CANNOT_WRITE:
             raise

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.support.contract_log import contract_log
+from cli.support.contract_log import decided
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.references import policies_here
@@ -59,8 +59,10 @@ def claim(
         "data": {"tenant_id": tenant, "month": month, "who": {"kind": kind, **({"id": name} if name else {})}},
     }
     checked_record(event)
-    log = contract_log(settings)
-    match earlier_claim(log, tenant, month):
+    log, earlier = decided(
+        settings, lambda log: earlier_claim(log, tenant, month), lambda found: isinstance(found, Unchanged)
+    )
+    match earlier:
         case Unchanged(reason):
             unchanged = f"{month} was claimed at {reason.values['at']}; nothing was published"
             print_unchanged(unchanged, as_json=as_json)

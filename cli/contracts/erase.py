@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.support.author import WhoOption, author
-from cli.support.contract_log import contract_log
+from cli.support.contract_log import decided
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
@@ -48,8 +48,8 @@ def erase(
         "data": {"tenant_id": tenant, "who": json_of(acting), "reason": reason},
     }
     checked_record(event)
-    log = contract_log(settings)
-    if tenant in log.erased:
+    log, erased = decided(settings, lambda log: tenant in log.erased, bool)
+    if erased:
         print_unchanged(f"{safe(tenant)} was erased before; nothing was published", as_json=as_json)
         return
     if tenant not in log.contracts:

@@ -9,7 +9,7 @@ import typer
 
 from cli.support.author import WhoOption, named_by
 from cli.support.console import print_rows
-from cli.support.contract_log import contract_log
+from cli.support.contract_log import applied_contract_log, decided
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.references import policies_here, reference_warnings, references
@@ -17,6 +17,7 @@ from cli.support.waiting import AsJson, Wait, print_unchanged, publish_facts
 from cli.support.warnings import Warnings, as_commands
 
 if TYPE_CHECKING:
+    from connect.contract_import.current_terms import ContractLog
     from streams.sla.events import Event
 
 
@@ -56,8 +57,6 @@ def schedule(
     if bool(tenant) == platform:
         wrong_use("whom does it concern? Give --tenant (again for each), or --platform for everybody")
     settings = settings_of(brokers, prefix)
-    log = contract_log(settings)
-    standing = log.maintenance.get(maintenance)
     now = SystemTimeSource().now()
     announced = announced_at or format_rfc3339(now)
     data = {
@@ -79,7 +78,12 @@ def schedule(
         "time": format_rfc3339(now),
         "data": data,
     }
-    found = scheduling(event, standing, announced_now=announced_at is None)
+    log, found = decided(
+        settings,
+        lambda log: scheduling(event, log.maintenance.get(maintenance), announced_now=announced_at is None),
+        lambda found: found is None,
+    )
+    standing = log.maintenance.get(maintenance)
     if found is None:
         print_unchanged(f"{maintenance} is scheduled so already; nothing was published", as_json=as_json)
         return
@@ -118,9 +122,6 @@ def cancel(
     from streams.time_source import SystemTimeSource
 
     settings = settings_of(brokers, prefix)
-    standing = contract_log(settings).maintenance.get(maintenance)
-    if standing is None:
-        wrong_use(f"there is no maintenance {maintenance!r}; `sla maintenance list` shows all")
     event = {
         "specversion": "1.0",
         "id": "checked",
@@ -130,7 +131,14 @@ def cancel(
         "time": format_rfc3339(SystemTimeSource().now()),
         "data": {"maintenance_id": maintenance, **named_by(who)},
     }
-    fact = cancelling(event, standing)
+
+    def cancelled(log: ContractLog) -> dict[str, object] | None:
+        standing = log.maintenance.get(maintenance)
+        if standing is None:
+            wrong_use(f"there is no maintenance {maintenance!r}; `sla maintenance list` shows all")
+        return cancelling(event, standing)
+
+    _, fact = decided(settings, cancelled, lambda found: found is None)
     if fact is None:
         print_unchanged(f"{maintenance} is cancelled already; nothing was published", as_json=as_json)
         return
@@ -146,7 +154,9 @@ def list_(
 ) -> None:
     """List all windows by their start; those that are cancelled come last."""
 
-    windows = [_window(event) for event in contract_log(settings_of(brokers, prefix)).maintenance.values()]
+    settings = settings_of(brokers, prefix)
+    log = applied_contract_log(settings)
+    windows = [_window(event) for event in log.maintenance.values()]
     windows.sort(key=lambda window: (window["cancelled"], str(window.get("start")), str(window["maintenance_id"])))
     if as_json:
         for window in windows:

@@ -9,7 +9,7 @@ import typer
 
 from cli.contracts.erase import erase
 from cli.support.author import WhoOption, named_by
-from cli.support.contract_log import contract_log
+from cli.support.contract_log import applied_contract_log, decided
 from cli.support.exits import FOUND, WRONG_USE, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.waiting import Wait, publish_facts
@@ -32,7 +32,10 @@ def import_(
     source: Annotated[str, typer.Option(help="CloudEvents source of the facts.")] = "/sla/contracts",
     who: WhoOption = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the difference as one JSON object; needs --yes or --dry-run.")
+        bool,
+        typer.Option(
+            "--json", help="Print the difference, and what came of it, as one JSON object; needs --yes or --dry-run."
+        ),
     ] = False,
     wait: Wait = None,
     brokers: Brokers = None,
@@ -65,14 +68,17 @@ def import_(
             typer.echo(f"{file}:{each.line}: {each.problem}", err=True)
         typer.echo(f"{counted(len(bad), 'bad line')}; nothing was published", err=True)
         raise typer.Exit(WRONG_USE)
-    found = difference(rows, contract_log(settings), source, SystemTimeSource().now())
+    now = SystemTimeSource().now()
+    _, found = decided(settings, lambda log: difference(rows, log, source, now), lambda found: found.unchanged > 0)
     try:
         plans = set(settings.load_policies().by_name) if found.changes else set()
     except PolicyError as error:
         wrong_use(str(error))
-    if as_json:
-        typer.echo(json.dumps(difference_object(found, plans), ensure_ascii=False))
-    else:
+    found_object = difference_object(found, plans)
+    if as_json and (dry_run or not found.changes):
+        outcome = {} if found.changes else {"outcome": "unchanged"}
+        typer.echo(json.dumps({**outcome, **found_object}, ensure_ascii=False))
+    elif not as_json:
         for line in difference_lines(found, plans):
             typer.echo(line)
     if not found.changes:
@@ -87,7 +93,7 @@ def import_(
     def done(count: int) -> None:
         typer.echo(f"{counted(count, 'fact')} published", err=True)
 
-    publish_facts(settings, facts, source, wait=wait, done=done)
+    publish_facts(settings, facts, source, wait=wait, done=done, as_json=as_json, about=found_object)
 
 
 @contracts_app.command("list", epilog="Example: sla contracts list --at 2026-04-30T23:59:59Z")
@@ -103,7 +109,7 @@ def list_(
 
     settings = settings_of(brokers, prefix)
     instant = _instant(at)
-    log = contract_log(settings)
+    log = applied_contract_log(settings)
     found = [(tenant, history.at(instant)) for tenant, history in sorted(log.contracts.items())]
     print_terms([(tenant, terms) for tenant, terms in found if terms is not None], as_json=as_json)
     without = [tenant for tenant, terms in found if terms is None]
@@ -123,7 +129,8 @@ def show(
     from cli.support.console import safe
     from streams.sla.instants import format_rfc3339
 
-    log = contract_log(settings_of(brokers, prefix))
+    settings = settings_of(brokers, prefix)
+    log = applied_contract_log(settings)
     history = log.contracts.get(tenant)
     if history is None:
         wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")

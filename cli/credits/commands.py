@@ -10,7 +10,7 @@ import typer
 from rich.cells import cell_len, set_cell_size
 
 from cli.support.console import plain_console, safe
-from cli.support.contract_log import contract_log
+from cli.support.contract_log import applied_contract_log
 from cli.support.exits import wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.references import policies_here
@@ -100,7 +100,7 @@ def _claimable(settings: Settings, months: Sequence[MonthStatement]) -> list[Mon
     now = SystemTimeSource().now()
     open_ = [each for each in months if each.terms.credit > 0 and now <= (each.terms.claimable_until or 0)]
     open_ = _unpaid_without_claim(settings, open_)
-    claims = contract_log(settings).claims if open_ else {}
+    claims = applied_contract_log(settings).claims if open_ else {}
     return [each for each in open_ if (each.terms.tenant, each.terms.month) not in claims]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.support.console import print_rows
-from cli.support.exits import one_line, wrong_use
+from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.progress import shown
 from cli.support.references import contracts_here, policies_for, reference_warnings, references
@@ -104,6 +105,10 @@ def retry(
 
     Of a quarantined incident or tenant the last input is sent again, which lifts the quarantine.
 
+    A number is a place in the list as it is now, which moves when records before it are deleted or arrive late: on a
+    terminal the command says which record it is, and asks; elsewhere it refuses numbers once records are deleted.
+    Coordinates stay the same.
+
     Exit code 1: it was rejected again. Exit code 2: it would be rejected again, so nothing was sent.
     """
     from connect.actions.rejected_retry import is_request, retry_record, send, superseded
@@ -118,6 +123,8 @@ def retry(
         entries = _entries(brokers, prefix)
         if which:
             chosen = [_chosen(entries, each, settings.topic_prefix) for each in which]
+            numbered = [entry for name, entry in zip(which, chosen, strict=True) if name.isdecimal()]
+            _check_numbers(numbered, settings, ask=not as_json and corrected != "-")
         else:
             retried = superseded(entries)
             found = [entry for entry in entries if entry.rejected.code == code and entry.original not in retried]
@@ -174,6 +181,25 @@ def _chosen(entries: Sequence[RejectedRecord], which: str, prefix: str) -> Rejec
     if found is None:
         wrong_use(f"no rejected record is {which}; `sla rejected list` shows all of them")
     return found
+
+
+def _check_numbers(numbered: Sequence[RejectedRecord], settings: Settings, *, ask: bool) -> None:
+    """On a terminal tell which records the numbers are, and ask: since they were listed, the list may have moved. Ends
+    the command where nobody can be asked and records before them are deleted by now."""
+    from cli.support.console import safe
+    from connect.kafka_io.rejected_records import oldest_deleted
+
+    if not numbered:
+        return
+    if ask and sys.stdin.isatty() and sys.stdout.isatty():
+        for entry in numbered:
+            key = "" if entry.record.key is None else f", key {safe(entry.record.key.decode(errors='replace'))}"
+            typer.echo(f"{entry.number} is {entry.original} ({entry.rejected.code}{key})", err=True)
+        if not typer.confirm("send it again?" if len(numbered) == 1 else "send them again?", err=True):
+            typer.echo("nothing was sent", err=True)
+            raise typer.Exit(FOUND)
+    elif oldest_deleted(settings):
+        wrong_use("numbers may have moved, as old records are deleted by now; give the coordinates; nothing was sent")
 
 
 def _one_event(file: str) -> str:

@@ -38,9 +38,12 @@ def list_(
     brokers: Brokers = None,
     prefix: Prefix = None,
 ) -> None:
-    """List undelivered messages, the oldest first."""
+    """List undelivered messages, the oldest first.
+
+    Exit code 2: there is no such destination.
+    """
     with one_line():
-        found = [each for _, each in _parked(settings_of(brokers, prefix)) if destination in {None, each.destination}]
+        found = [each for _, each in _parked(settings_of(brokers, prefix), destination)]
     if as_json:
         from streams.serde.cloudevents_json import format_line
 
@@ -63,7 +66,7 @@ def retry(
 ) -> None:
     """Retry parked messages, beginning with the first attempt. A running notifier does so at once, else the next one.
 
-    Exit code 2: there is no such message.
+    Exit code 2: there is no such message or destination.
     """
     from connect.notify.page_store_rows import retry_rows
 
@@ -83,7 +86,7 @@ def discard(
 ) -> None:
     """Discard parked messages: they are never delivered. The notifier itself does so after SLA_NOTIFY_PARKED_RETENTION.
 
-    Exit code 2: there is no such message.
+    Exit code 2: there is no such message or destination.
     """
     from connect.notify.page_store_rows import discard_row
 
@@ -112,7 +115,7 @@ def _replace(
     """Write these rows for each parked message that a command names; their ids."""
     if bool(ids) == everything:
         wrong_use("which messages? write their IDs, or --all")
-    parked = [each for each in _parked(settings) if destination in {None, each[1].destination}]
+    parked = _parked(settings, destination)
     chosen = [each for each in parked if everything or each[1].message.id in (ids or ())]
     if absent := set(ids or ()) - {each.message.id for _, each in chosen}:
         wrong_use(f"no parked message has the ID {sorted(absent)[0]}; `sla notify parked list` shows all")
@@ -120,15 +123,25 @@ def _replace(
     return [each.message.id for _, each in chosen]
 
 
-def _parked(settings: Settings) -> list[tuple[int, Parked]]:
-    """The parked messages, each with its partition, the oldest first. Raises BrokerProblem."""
+def _parked(settings: Settings, destination: str | None) -> list[tuple[int, Parked]]:
+    """The parked messages of a destination, or of all, each with its partition, the oldest first. Ends the command
+    where nobody knows the destination: it is misspelled, and nothing would be done. Raises BrokerProblem."""
+    from cli.support.console import safe
     from connect.kafka_io.reader import read_topics
     from connect.notify.page_store_rows import TOPIC, read_key, read_parked
+    from connect.notify.routing.recorded import is_recorded, read_recorded
 
     found: dict[tuple[int, bytes], Parked] = {}
+    known: set[str] = set()
     topic = f"{settings.topic_prefix}.{TOPIC}"
     for record in read_topics(settings.bootstrap(), [topic], settings.aiokafka_security(), watch=shown("rows read")):
+        if record.key is not None and is_recorded(record.key):
+            routes = None if record.value is None else read_recorded(record.key, record.value)
+            known |= routes.named if routes is not None else set()
+            continue
         key = read_key(record.key)
+        if key is not None:
+            known.add(key.destination)
         if key is None or key.kind != "parked" or record.key is None:
             continue
         parked = read_parked(record.key, record.value)
@@ -136,7 +149,10 @@ def _parked(settings: Settings) -> list[tuple[int, Parked]]:
             found.pop((record.partition, record.key), None)
         else:
             found[record.partition, record.key] = parked
-    return sorted(((where, each) for (where, _), each in found.items()), key=lambda pair: pair[1].at)
+    if destination is not None and known and destination not in known:
+        wrong_use(f"there is no destination {safe(destination)}; there are: {', '.join(map(safe, sorted(known)))}")
+    wanted = [(where, each) for (where, _), each in found.items() if destination in {None, each.destination}]
+    return sorted(wanted, key=lambda pair: pair[1].at)
 
 
 def _write(settings: Settings, rows: Sequence[tuple[int, StateRow]]) -> None:

@@ -139,22 +139,34 @@ def publish_facts(
     wait: bool | None,
     done: Callable[[int], None],
     as_json: bool = False,
+    about: Mapping[str, object] | None = None,
     warnings: Warnings | None = None,
 ) -> None:
     """Publish contract facts, call `done` with their number, and report their results; `as_json`: print the results
-    with the events, and the `warnings` that were told, as one JSON object instead of `done`. Ends the command with exit
-    code 1 when one was rejected. Raises ClientError, BrokerProblem."""
+    with the events, or what they are `about`, and the `warnings` that were told, as one JSON object instead of `done`.
+    Ends the command with exit code 1 when one was rejected. Raises ClientError, BrokerProblem; the object is printed
+    then too where facts may be published."""
+    from connect.client.errors import DeliveryFailed
     from connect.kafka_io.contract_topic import publish
 
     facts = list(events)
+    results = ReportedResults(fine=True, found=None)
     with results_reader(settings, wait) as reader:
-        sent = publish(settings, facts, source)
-        if not as_json:
-            done(len(sent))
-        results = report_results(reader, sent, settings, required=wait is True)
+        try:
+            sent = publish(settings, facts, source)
+        except (KeyboardInterrupt, DeliveryFailed) as stopped:
+            if isinstance(stopped, KeyboardInterrupt):
+                again = "the same command again is safe, a fact counts once"
+                typer.echo(f"interrupted: facts may have been published; {again}", err=True)
+            results = results._replace(stopped=stopped)
+        else:
+            if not as_json:
+                done(len(sent))
+            results = report_results(reader, sent, settings, required=wait is True)
     if as_json:
         reported = (warnings or Warnings()).fields()
-        typer.echo(json.dumps({**results.fields(), "events": facts, **reported}, ensure_ascii=False))
+        what = {"events": facts} if about is None else about
+        typer.echo(json.dumps({**results.fields(), **what, **reported}, ensure_ascii=False))
     results.end()
 
 

@@ -123,6 +123,10 @@ class TopicReader:
         """The end offset of each partition of the first topic, at the last `from_…` call."""
         return {where.partition: end for where, end in self._ends.items() if where.topic == self._topics[0]}
 
+    def starts(self) -> dict[int, int]:
+        """The first offset that each partition of the first topic still has, at the last `from_beginning`."""
+        return {where.partition: start for where, start in self._starts.items() if where.topic == self._topics[0]}
+
     def all_ends(self) -> dict[tuple[str, int], int]:
         """The end offset of each topic and partition, at the last `from_…` call."""
         return {(where.topic, where.partition): end for where, end in self._ends.items()}

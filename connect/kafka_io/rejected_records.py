@@ -57,10 +57,34 @@ def rejected_in(settings: Settings, watch: Watch = unwatched, *, values: bool = 
     return [each._replace(number=number) for number, each in enumerate(listed, 1)]
 
 
+def rejected_originals(settings: Settings, topic: str, watch: Watch = unwatched) -> set[tuple[str, int, int]]:
+    """The coordinates (topic, partition, offset) of records of an input topic that were rejected; what a quarantine
+    names as the last input of its subject was not. Raises BrokerProblem."""
+    records = read_topics(
+        settings.bootstrap(), [f"{settings.topic_prefix}.rejected"], settings.aiokafka_security(), watch=watch
+    )
+    found = ((rejected_headers(each.headers), each.value) for each in records)
+    return {
+        (each.topic, each.partition, each.offset)
+        for each, value in found
+        if each is not None and each.topic == topic and not (each.code == "internal" and value is None)
+    }
+
+
 def _for_list(entry: RejectedRecord) -> RejectedRecord:
     event_id: Fields = {"event_id": entry.event_id}
     decoded = None if entry.decoded is None else (entry.decoded[0], event_id)
     return entry._replace(record=entry.record._replace(value=None, headers=()), decoded=decoded)
+
+
+def oldest_deleted(settings: Settings) -> bool:
+    """Whether the topic had records before those that it has now, so that numbers of a list may have moved. Raises
+    BrokerProblem."""
+    with TopicReader(
+        settings.bootstrap(), [f"{settings.topic_prefix}.rejected"], settings.aiokafka_security()
+    ) as reader:
+        reader.from_beginning()
+        return any(reader.starts().values())
 
 
 def rejected_at(settings: Settings, partition: int, offset: int) -> RejectedRecord | None:

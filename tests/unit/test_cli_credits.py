@@ -45,7 +45,7 @@ def test_only_what_a_claim_of_now_would_issue_is_listed(monkeypatch: pytest.Monk
     monkeypatch.setattr("cli.credits.commands.policies_here", lambda _: POLICIES)
     monkeypatch.setattr("cli.credits.months.tenant_months", lambda *_: months)
     claims = {("claimed", MONTH): object()}
-    monkeypatch.setattr("connect.kafka_io.contract_topic.log_of", lambda *_: SimpleNamespace(claims=claims))
+    monkeypatch.setattr("connect.kafka_io.contract_topic.applied_log_of", lambda *_: SimpleNamespace(claims=claims))
 
     notes: list[str] = []
 

@@ -91,5 +91,5 @@ def test_a_corrected_event(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     corrected = tmp_path / "corrected.json"
     data = {**OPENED, "tenant_ids": ["acma"], "component": "apj", "started_at": START}
     corrected.write_text(line("incident.opened", "inc-1", END, data, startedat=END), encoding="utf-8")
-    found = codes("rejected", "retry", "1", "--with", corrected)
+    found = codes("rejected", "retry", "incident-events/0/0", "--with", corrected)
     assert found == ["component_misspelled", "tenant_misspelled", "extension_differs"]
