@@ -20,6 +20,9 @@ STDIN = "-"
 _CHUNK_BYTES = 256 * 1024
 #: More than any record of the product has as JSON. What is longer is another kind of file.
 _LONGEST_LINE = 64 * 1024 * 1024
+#: Opening a named pipe would wait for its writer, and Ctrl-C does not end that in an event loop. Elsewhere a pipe that
+#: has had no writer yet may read as its end.
+_NO_WAIT = os.O_NONBLOCK if sys.platform.startswith("linux") else 0
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
@@ -62,8 +65,11 @@ def arriving_lines(name: str, *, wait: bool = False) -> Iterator[str | None]:
         if name == STDIN:
             yield from _standard_input(wait=wait)
             return
-        opened = os.open(name, os.O_RDONLY)
+        opened = os.open(name, os.O_RDONLY | _NO_WAIT)
         try:
+            if wait and stat.S_ISFIFO(os.fstat(opened).st_mode):
+                select.select([opened], [], [])  # else no writer yet would read as the end
+            os.set_blocking(opened, True)
             yield from _lines(name, opened, wait=wait or stat.S_ISREG(os.fstat(opened).st_mode))
         finally:
             os.close(opened)

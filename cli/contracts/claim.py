@@ -69,7 +69,7 @@ def claim(
             return
         case FormProblem():
             wrong_use(f"there is no contract of {safe(tenant)}; `sla contracts list` shows all tenants")
-    amount = _amount(settings, tenant, month, yes=yes)
+    amount = _amount(settings, tenant, month, yes=yes, ask=not as_json)
     policies, warnings = policies_here(settings), Warnings()
     if policies is not None:
         lateness, stated = settings.time_limits().lateness, amount != ""
@@ -88,7 +88,7 @@ def claim(
     )
 
 
-def _amount(settings: Settings, tenant: str, month: str, *, yes: bool) -> str:
+def _amount(settings: Settings, tenant: str, month: str, *, yes: bool, ask: bool) -> str:
     """What the latest statement of the month grants, with its revision; empty without a statement. Ends the command
     when the claim would be rejected; asks when there is nothing to claim by now (R26)."""
     from cli.reports.report import read_report
@@ -113,7 +113,9 @@ def _amount(settings: Settings, tenant: str, month: str, *, yes: bool) -> str:
             f"credit of {month} could be claimed until {problem.values['until']}; a claim now is rejected too_late"
         )
     typer.echo(f"the credit of {month} for {safe(tenant)} is {amount}", err=True)
-    if not yes and not typer.confirm("claim it nevertheless, in case of a correction?"):
+    if not yes and not ask:
+        wrong_use("--json asks no question; give --yes too to claim it nevertheless; nothing was published")
+    if not yes and not typer.confirm("claim it nevertheless, in case of a correction?", err=True):
         typer.echo("nothing was published", err=True)
         raise typer.Exit(FOUND)
     return amount

@@ -44,6 +44,8 @@ def outcome_lines(outcome: Outcome, done: str, incident: str, app_id: str, waite
             yield f"{done}: accepted"
         case Unchanged(reason):
             yield f"{problem_text(reason)}; nothing was published"
+        case NotReadYet(reason=reason) if reason:
+            yield f"{done}: published; what workers made of it can't be read: {safe(reason)}"
         case NotReadYet():
             late = "" if waited_s is None else f", not read within {waited_s:g} s: is a worker of {app_id} running?"
             yield f"{done}: published{late}"
@@ -97,9 +99,10 @@ def as_object(outcome: Outcome) -> dict[str, object]:
             return {"outcome": "accepted", **published, "warnings": warning_objects(warnings)}
         case Unchanged(reason):
             return {"outcome": "unchanged", "reason": problem_text(reason)}
-        case NotReadYet(positions, events, warnings):
+        case NotReadYet(positions, events, warnings, reason):
             published = {"positions": _positions(positions), "events": list(events)}
-            return {"outcome": "not_read_yet", **published, "warnings": warning_objects(warnings)}
+            stopped = {"stopped": reason} if reason else {}
+            return {"outcome": "not_read_yet", **published, "warnings": warning_objects(warnings), **stopped}
         case RejectedByWorker(code, message, positions):
             return {"outcome": "rejected", "code": code, "message": message, "positions": _positions(positions)}
         case Moved(seen, present, changes):

@@ -61,11 +61,13 @@ class RejectedByWorker(NamedTuple):
 
 
 class NotReadYet(NamedTuple):
-    """The events are in Kafka, and no worker has read all of them in time, or nobody waited for it."""
+    """The events are in Kafka, and no worker has read all of them in time, or nobody waited for it. `reason` is why the
+    result could not be read, where something failed."""
 
     positions: tuple[Position, ...]
     events: tuple[JsonEvent, ...]
     warnings: tuple[ActionWarning, ...] = ()
+    reason: str = ""
 
 
 class Moved(NamedTuple):

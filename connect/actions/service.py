@@ -237,7 +237,7 @@ class ActionService:
         ready = attempt.prepared
         if ready is None or not attempt.positions:
             return ActionUnavailable(str(error))
-        return NotReadYet(attempt.positions, ready.events, ready.warnings)
+        return NotReadYet(attempt.positions, ready.events, ready.warnings, str(error) or type(error).__name__)
 
     def _send(self, ready: Prepared) -> list[SentRange]:
         if ready.records:

@@ -558,3 +558,4 @@ def test_what_is_published_is_not_told_as_if_it_was_not_when_its_result_cannot_b
     outcome = bench.perform(KIM, "respond", "inc-1")
     assert isinstance(outcome, NotReadYet)
     assert (len(outcome.positions), len(bench.sent)) == (1, 1)
+    assert outcome.reason == "Kafka is gone"

@@ -245,6 +245,11 @@ OUTCOMES: list[tuple[Outcome, int, str]] = [
     (Accepted(AT, ({"id": "1"},)), 0, "done: accepted"),
     (Unchanged(FormProblem("", "same_window", {"maintenance": "m"})), 0, "m is scheduled so already"),
     (NotReadYet(AT, ()), 0, "done: published, not read within 30 s: is a worker of sla running?"),
+    (
+        NotReadYet(AT, (), (), "Kafka is gone"),
+        0,
+        "done: published; what workers made of it can't be read: Kafka is gone",
+    ),
     (RejectedByWorker("orphan", "no opening", AT), 1, "done: rejected: orphan: no opening"),
     (Moved(3, 4, CHANGES, (), state()), 1, "  severity: P2 → P1"),
     (Moved(3, 4, None, (), state()), 1, "  status: open"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from cli.contracts.claim import _amount
 from cli.main import app
 from connect.client.errors import DeliveryFailed
 from connect.client.outgoing import checked_record
@@ -102,6 +104,16 @@ def test_what_workers_rejected_is_published_again(topics: Topics, words: tuple[s
     assert "workers rejected it" in told
     assert len(topics.facts) == 3
     assert run(*words)[0]["outcome"] == "unchanged"
+
+
+def test_a_claim_of_nothing_as_json_asks_no_question(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = SimpleNamespace(credit_minor=0, currency="USD", status="final", revision=1, claimable_until=None)
+    monkeypatch.setattr("cli.reports.report.read_report", lambda *_: SimpleNamespace(statements=[row]))
+    monkeypatch.setattr("cli.contracts.claim._amount", _amount)
+    done = CliRunner().invoke(app, [*COMMANDS[0], "--json"])
+    assert (done.exit_code, done.stdout, len(topics.facts)) == (2, "", 1)
+    assert "--json asks no question; give --yes too" in done.stderr
+    assert run(*COMMANDS[0], "--yes")[0]["outcome"] == "not_read_yet"
 
 
 def test_terms_that_workers_rejected_are_imported_again(topics: Topics, tmp_path: Path) -> None:
