@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Self
 
 from board.access.tokens import add_token
-from cli.embedded_kafka.node_files import free_port
-from cli.local.stack import StackError, StackStopped, answers
+from cli.embedded_kafka.node_files import BrokerError, check_port, free_port
+from cli.local.stack import WITH_PARENT, StackError, StackStopped, answers
 from connect.actions.person import Person, Role
 from streams.time_source import SystemTimeSource
 
@@ -49,6 +49,7 @@ class LocalService:
         started: str = "/ready",
     ) -> None:
         self.command = command
+        self._port = port
         self.url = f"http://127.0.0.1:{port}"
         self.log = data / f"{command}.log"
         self._environment = {"SLA_LOG_FORMAT": "json", **environment}
@@ -61,9 +62,11 @@ class LocalService:
         return None if self._process is None else self._process.poll()
 
     def __enter__(self) -> Self:
+        if self._stop is None or not self._stop.is_set():
+            self._check_port()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", "from cli.main import main; main()", self.command],
+                [sys.executable, "-c", f"{WITH_PARENT}from cli.main import main; main()", self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -82,6 +85,14 @@ class LocalService:
                 raise StackError(f"sla {self.command} did not start; see {self.log}: {last_line}")
             time.sleep(0.05)
         return self
+
+    def _check_port(self) -> None:
+        """Else what has the port answers in place of the process, or the log alone says why it ended."""
+        try:
+            check_port(self._port)
+        except BrokerError as error:
+            killed = "processes of a `sla up` that was killed end within half a minute"
+            raise StackError(f"sla {self.command} can't start: {error} ({killed})") from None
 
     def __exit__(self, *_: object) -> None:
         if self._process is None:

@@ -23,7 +23,9 @@ from streams.topics import declared
 _READY_S = 120.0
 _STOP_S = 20.0
 PARTITIONS = 8
-WORKER = (sys.executable, "-c", "import sys; from cli.services.worker import run; sys.exit(run())")
+#: What a process of this machine runs first.
+WITH_PARENT = "from cli.local.parent import end_with_parent; end_with_parent(); "
+WORKER = (sys.executable, "-c", f"{WITH_PARENT}import sys; from cli.services.worker import run; sys.exit(run())")
 
 
 class StackError(Exception):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -105,6 +107,28 @@ def test_a_stop_while_a_process_starts_is_no_failure_of_that_process(
     monkeypatch.setattr(services, "answers", lambda _: False)
     with pytest.raises(stack.StackStopped), services.LocalIntake("127.0.0.1:1", tmp_path, None, 1, set_event()):
         pass
+
+
+def test_a_port_that_is_taken_is_named_before_anything_answers_there(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(stack.StackError, match=f"sla intake can't start: port {port} .* is already in use"):
+            services.LocalIntake("127.0.0.1:1", tmp_path, None, port).__enter__()
+
+
+def test_a_process_ends_when_the_one_that_started_it_is_killed() -> None:
+    """`sla up` can't stop its processes then."""
+    child = (
+        "import signal, sys, threading; from cli.local.parent import end_with_parent; end_with_parent(0.01); "
+        "ended = threading.Event(); signal.signal(signal.SIGTERM, lambda *_: ended.set()); "
+        "print('watching', flush=True); ended.wait(); print('ended', flush=True)"
+    )
+    starter = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
+    with subprocess.Popen(python(starter), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "watching\n"
+        process.kill()
+        assert process.stdout.read() == "ended\n"  # the pipe ends with the last who has it
 
 
 def test_the_log_that_an_error_names_stays(local: stack.Stack, monkeypatch: pytest.MonkeyPatch) -> None:
