@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -18,7 +19,8 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from cli.kafka_io.topic_admin import apply_topics
-from connect.kafka_io.connection import REQUEST_TIMEOUT_MS, explained, partitions_of
+from connect.kafka_io.batches import ACK_TIMEOUT_S
+from connect.kafka_io.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
 from connect.kafka_io.reader import TopicReader, TopicRecord
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
@@ -26,6 +28,7 @@ from streams.kafka.partitioner import partition_of
 from streams.topics import TopicSpec
 
 _AT_ONCE = 2_000
+_STOP_S = 2
 
 
 class BackupUnusable(SlaError):  # noqa: N818 -- it names what happened
@@ -95,6 +98,9 @@ def restore_backup(
         apply_topics(addresses, [replace(spec, arrival_time=False) for spec in specs], admin_security)
         names = {name: spec.name for name, spec in wanted.items()}
         asyncio.run(_send(file, places, end["partitions"], addresses, names, security, one))
+    except BrokerProblem as problem:
+        part = "the topics may have a part of the backup: delete them before you restore it again"
+        raise BrokerProblem(f"{problem}; {part}") from problem
     finally:
         apply_topics(addresses, specs, admin_security)
     return counts
@@ -165,9 +171,19 @@ async def _send(
                         )
                     )
                     one()
-                await asyncio.gather(*sent)
-        finally:
-            await producer.stop()
+                for each in sent:
+                    await _acknowledged(each)
+        finally:  # also after Ctrl-C: it waits for records that can't be delivered
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), _STOP_S)
+
+
+async def _acknowledged(sent: asyncio.Future[Any]) -> None:
+    """aiokafka's idempotent producer retries for ever."""
+    try:
+        await asyncio.wait_for(sent, ACK_TIMEOUT_S)
+    except TimeoutError:
+        raise BrokerProblem(f"Kafka has acknowledged nothing for {ACK_TIMEOUT_S} s") from None
 
 
 def _target(key: bytes | None, partition: int, count: int) -> int:

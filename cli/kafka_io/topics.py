@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,6 +158,8 @@ def backup(
         with one_line(), counting("records") as one, unfinished.open("wb") as out:
             security = settings.aiokafka_security()
             counts = write_backup(out, settings.bootstrap(), settings.topic_prefix, inputs, security, one)
+            out.flush()
+            os.fsync(out.fileno())  # a name of what a power failure takes away would be no backup
         unfinished.rename(file)
     finally:
         unfinished.unlink(missing_ok=True)

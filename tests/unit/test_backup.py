@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import pytest
 
+from cli.kafka_io import backup
 from cli.kafka_io.backup import BackupUnusable, restore_backup
+from connect.kafka_io.connection import BrokerProblem
+from streams.topics import declared
 
 NOWHERE = ["127.0.0.1:1"]
 
@@ -38,3 +43,43 @@ def test_a_damaged_backup_is_refused(damage: Callable[[list[str]], list[str]], w
     file = io.BytesIO("".join(f"{line}\n" for line in damage(good())).encode())
     with pytest.raises(BackupUnusable, match=why):
         restore_backup(file, NOWHERE, "sla", [])
+
+
+class Silent:
+    """A producer whose broker acknowledges nothing, and that can't stop."""
+
+    async def start(self) -> None: ...
+    async def send(self, *_: object, **__: object) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+    async def stop(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_restore_ends_where_kafka_falls_silent_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = [spec for spec in declared("sla", 1, 1) if spec.is_input]
+    applied: list[list[bool]] = []
+
+    def apply_topics(_: object, given: Sequence[object], __: object) -> None:
+        applied.append([spec.arrival_time for spec in given])  # type: ignore[attr-defined]
+
+    class Reader:
+        def __init__(self, *_: object) -> None: ...
+        def __enter__(self) -> SimpleNamespace:
+            return SimpleNamespace(from_beginning=lambda: None, all_ends=dict)
+
+        def __exit__(self, *_: object) -> None: ...
+
+    async def partitions_of(_: object, names: Sequence[str], __: object) -> dict[str, list[int]]:
+        return {name: [0] for name in names}
+
+    monkeypatch.setattr(backup, "apply_topics", apply_topics)
+    monkeypatch.setattr(backup, "TopicReader", Reader)
+    monkeypatch.setattr(backup, "partitions_of", partitions_of)
+    monkeypatch.setattr(backup.aiokafka_clients, "idempotent_producer", lambda *_, **__: Silent())
+    monkeypatch.setattr(backup, "ACK_TIMEOUT_S", 0)
+    monkeypatch.setattr(backup, "_STOP_S", 0)
+    file = io.BytesIO("".join(f"{line}\n" for line in good()).encode())
+    with pytest.raises(BrokerProblem, match=r"acknowledged nothing for 0 s; .* delete them before you restore"):
+        restore_backup(file, NOWHERE, "sla", specs)
+    assert [set(each) for each in applied] == [{True}, {False}, {True}]
