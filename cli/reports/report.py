@@ -54,6 +54,8 @@ def report(
 
     Exit code 1: with --check, a guarantee was missed; with --customer, there is no statement of that month.
     """
+    from cli.support.console import safe
+
     format_ = chosen_format(format_, as_json=json_too)
     months = _months(month, quarter)
     if customer:
@@ -65,6 +67,11 @@ def report(
         wrong_use("--lang applies only with --customer; add it")
     settings = settings_of(brokers, prefix)
     found = read_report(settings, tenant, months)
+    if (tenant or months) and not found.statements:
+        named = " ".join(
+            filter(None, (tenant and f"of {safe(tenant)}", (month or quarter) and f"for {month or quarter}"))
+        )
+        typer.echo(f"warning: there is no statement {named}; `sla credits list` lists all", err=True)
     title = " ".join(filter(None, ("Service report", tenant, month or quarter)))
     if format_ == "table" and output is None:
         _print(found)

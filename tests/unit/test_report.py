@@ -325,3 +325,14 @@ def test_exit_codes_for_a_schedule(tmp_path: Path) -> None:
     absent = run(app, ["report", "--json", "--output", str(tmp_path / "absent" / "file")])
     assert absent.exit_code == 2
     assert "can't be written: No such file or directory" in absent.output
+
+
+@pytest.mark.usefixtures("sample")
+def test_a_report_without_statements_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelled tenant or month must not pass for one that kept its guarantee."""
+    assert not CliRunner().invoke(app, ["report", "--json", "--month", "2026-01"]).stderr
+    monkeypatch.setattr("cli.reports.report.read_report", lambda *_: SAMPLE._replace(statements=[]))
+    ended = CliRunner().invoke(app, ["report", "--json", "--check", "--tenant", "acmee", "--quarter", "2026-Q1"])
+    assert ended.stderr == ("warning: there is no statement of acmee for 2026-Q1; `sla credits list` lists all\n")
+    json.loads(ended.stdout)
+    assert not CliRunner().invoke(app, ["report", "--json"]).stderr
