@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from typing import Protocol
 
@@ -69,11 +69,12 @@ class ActionPublisher:
         return InputResultReader(self._settings)
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
+        """Close the connection, if there is one. What is not acknowledged by then was told to who sent it."""
         with self._lock:
-            if self._publisher is not None:
-                self._publisher.close()
-                self._publisher = None
+            publisher, self._publisher = self._publisher, None
+            if publisher is not None:
+                with suppress(DeliveryFailed):
+                    publisher.close()
 
     def _connected(self) -> Publisher:
         with self._lock:

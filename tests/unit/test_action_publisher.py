@@ -22,6 +22,9 @@ class Kafka:
     def __init__(self, outcomes: Sequence[Position | Exception | None]) -> None:
         self.outcomes = list(outcomes)
 
+    def close(self) -> None:
+        raise DeliveryFailed("it may or may not be there", [], retriable=True)
+
     def publish(self, event: dict[str, object]) -> Delivery:
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
@@ -61,3 +64,12 @@ def test_when_kafka_goes_away_between_two_events_the_first_may_be_there(monkeypa
 def test_when_kafka_is_away_from_the_start_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BrokerUnavailable, match="no broker"):
         sent(monkeypatch, BrokerUnavailable("no broker"))
+
+
+def test_closing_does_not_hide_what_came_of_an_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sent what is not acknowledged was told, with the id of the attempt; the command prints that."""
+    monkeypatch.setattr(publish, "Publisher", lambda *_, **__: Kafka([None, BrokerUnavailable("no broker")]))
+    publisher = ActionPublisher(read_settings(), "/sla/cli", SystemTimeSource())
+    with pytest.raises(DeliveryFailed, match="after 1 of 2"):
+        publisher.send(EVENTS)
+    publisher.close()
