@@ -14,7 +14,7 @@ from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.progress import shown
 from cli.support.references import contracts_here, policies_for, reference_warnings, references
-from cli.support.waiting import AsJson, Wait, print_unchanged, report_results, results_reader
+from cli.support.waiting import AsJson, ReportedResults, Wait, print_unchanged, report_results, results_reader
 from cli.support.warnings import CommandWarning, Warnings
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def retry(
     Exit code 1: it was rejected again. Exit code 2: it would be rejected again, so nothing was sent.
     """
     from connect.actions.rejected_retry import is_request, retry_record, send, superseded
+    from connect.kafka_io.batches import PublishingStopped
     from streams.time_source import SystemTimeSource
 
     if bool(which) == (code is not None):
@@ -145,11 +146,17 @@ def retry(
         if text is not None:
             warnings.tell(_warnings(text, settings, clock.now(), backfill=backfill))
         with results_reader(settings, wait) as reader:
-            sent = send(settings, records)
-            typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'} sent again", err=True)
-            loading = any(record.backfill for record in records)
-            inputs = [each for each in sent if not each.topic.endswith((".shared", "-internal"))]
-            results = report_results(reader, inputs, settings, required=wait is True, backfill=loading)
+            try:
+                sent = send(settings, records)
+            except (KeyboardInterrupt, PublishingStopped) as stopped:
+                again = "the same command again is safe, an event counts once"
+                typer.echo(f"stopped: records may have been sent again; {again}", err=True)
+                results = ReportedResults(fine=True, found=None, stopped=stopped)
+            else:
+                typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'} sent again", err=True)
+                loading = any(record.backfill for record in records)
+                inputs = [each for each in sent if not each.topic.endswith((".shared", "-internal"))]
+                results = report_results(reader, inputs, settings, required=wait is True, backfill=loading)
     if as_json:
         originals = [entry.original for entry in chosen]
         typer.echo(json.dumps({**results.fields(), "originals": originals, **warnings.fields()}, ensure_ascii=False))

@@ -168,7 +168,12 @@ def _write(settings: Settings, rows: Sequence[tuple[int, StateRow]]) -> None:
     where = ", ".join(settings.bootstrap())
     try:
         producer = kafka_python_clients.producer(
-            bootstrap_servers=list(settings.bootstrap()), retries=5, **settings.client_security()
+            bootstrap_servers=list(settings.bootstrap()),
+            retries=5,
+            max_block_ms=_ACK_S * 1_000,
+            delivery_timeout_ms=_ACK_S * 1_000,  # closing waits as long
+            request_timeout_ms=_ACK_S * 500,
+            **settings.client_security(),
         )
         topic = f"{settings.topic_prefix}.{TOPIC}"
         with closing(producer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from cli.main import app
 from connect.actions import rejected_retry
 from connect.actions.rejected_retry import RetryRecord
 from connect.kafka_io import rejected_records
+from connect.kafka_io.batches import PublishingStopped
 from connect.kafka_io.rejected_records import RejectedRecord, numbered, oldest_deleted
 from streams.serde.codec import decode
 from streams.settings import read_settings
@@ -26,9 +28,12 @@ class Retries:
 
     def __init__(self) -> None:
         self.deleted = False
+        self.stopped: BaseException | None = None
         self.sent: list[str] = []
 
     def send(self, _: object, records: Sequence[RetryRecord]) -> list[object]:
+        if self.stopped is not None:
+            raise self.stopped
         self.sent += [each.topic for each in records]
         return []
 
@@ -76,6 +81,17 @@ def test_on_a_terminal_the_record_of_a_number_is_shown_first(retries: Retries, m
     assert retry("1", answer="y\n")[0] == 0
     assert retry(SECOND) == (0, "1 record sent again\n")
     assert retries.sent == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize(("stopped", "code"), [(KeyboardInterrupt(), 130), (PublishingStopped("Kafka is gone", 1), 2)])
+def test_a_retry_that_is_stopped_says_that_records_may_be_sent(
+    retries: Retries, stopped: BaseException, code: int
+) -> None:
+    retries.stopped = stopped
+    done = CliRunner().invoke(app, ["rejected", "retry", FIRST, "--json"])
+    assert done.exit_code == code
+    assert (json.loads(done.stdout)["outcome"], "may have been sent again" in done.stderr) == ("not_read_yet", True)
+    assert json.loads(done.stdout)["stopped"] == (str(stopped) or "interrupted")
 
 
 @pytest.mark.parametrize(("starts", "deleted"), [({0: 0, 1: 0}, False), ({0: 0, 1: 4}, True)])
