@@ -1,16 +1,16 @@
 """Ends the thread of a producer that closes although Kafka has not acknowledged everything in time.
 
-kafka-python's `KafkaProducer.close` flushes first, and a flush that times out keeps it from the rest: its thread and its
-connections stay, and it goes on sending what its caller was told is given up, as long as `delivery_timeout_ms`. Without
-the patch a service that opens publishers while Kafka hangs keeps a thread for each.
+kafka-python's `KafkaProducer.close` flushes first, and a flush that times out keeps it from the rest: its thread and
+its connections stay, and it goes on sending what its caller was told is given up, as long as `delivery_timeout_ms`.
+Without the patch a service that opens publishers while Kafka hangs keeps a thread for each.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaTimeoutError
+from kafka.producer.kafka import KafkaProducer
 
 #: The thread is woken, and has nothing to wait for then but a callback that it is in.
 _END_S = 1.0
