@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 from aiokafka import ConsumerRebalanceListener
-from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 
 from connect.notify.assigned_partitions import absent_partitions
@@ -19,6 +18,7 @@ from connect.notify.close_ordering import CloseOrdering, WaitingClose
 from connect.notify.delivery_queue import DeliveryQueue
 from connect.notify.destination_rows import DestinationRows
 from connect.notify.incident_summaries import IncidentSummaries
+from connect.notify.lag_measurement import LagMeasurement
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, INCIDENTS, PageStore, no_topic
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, probe_row
@@ -95,10 +95,17 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._loading = PartitionLoading()
         self._measured_at = 0.0
         self._orderings: dict[int, CloseOrdering] = defaultdict(CloseOrdering)
+        self._lag = LagMeasurement(name, kafka, routing, self._orderings, metrics)
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
 
     async def run(self) -> None:
         """Run until cancelled. Raises the errors of Kafka's clients."""
+        try:
+            await self._run()
+        finally:
+            self._lag.stop()
+
+    async def _run(self) -> None:
         while True:
             await self._loading.wait()
             if self._positions.begins_anew:
@@ -184,7 +191,9 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             raise no_topic(deleted)
         rows = self._kafka.topic(TOPIC)
         of_events = [each for each in assigned if each.topic != rows]
-        self._positions.resumed(await self._kafka.start_new_partitions(of_events, earliest=self._earliest))
+        self._positions.resumed(
+            await self._kafka.start_new_partitions(of_events, earliest=self._earliest, check_commits=self._check_writes)
+        )
         others: dict[str, int] = defaultdict(int)
         await self._retained.begin()
         stored = await self._rows.read_back([each.partition for each in assigned if each.topic == rows])
@@ -263,7 +272,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if now - self._measured_at < _MEASURE_S:
             return
         self._measured_at = now
-        await self._measure_lag()
+        self._lag.begin()
         if self._known != self._routing.routing.destinations.keys():
             await self._read_parked_again()
         await discard_parked(self._parked, self._kafka, self._clock.now(), self._name, self._metrics, self._log)
@@ -277,23 +286,6 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             if self._name == min(self._known, default=None):
                 self._parked.clear()
                 await self._kafka.stored_pages(mine, self._name, self._parked.read, self._responsible_for)
-
-    async def _measure_lag(self) -> None:
-        """Ask Kafka for the lag: a paused consumer does not learn it from fetches."""
-        partitions = [each for each in self._kafka.consumer.assignment() if each.topic != self._kafka.topic(TOPIC)]
-        if not partitions:
-            return
-        try:
-            furthest = self._routing.furthest()  # before Kafka is asked: other destinations go on meanwhile
-            ends = await self._kafka.ends(partitions)
-            lags = [max(ends[where] - await self._kafka.consumer.position(where), 0) for where in partitions]
-        except IllegalStateError:  # a rebalance is under way
-            return
-        self._metrics.behind.labels(self._name).set(sum(lags))
-        for where in partitions:
-            if where.topic == self._kafka.topic(ALERTS):
-                self._routing.alerts_end(where.partition, ends[where], furthest)
-                self._orderings[where.partition].alerts_end(ends[where])
 
     async def _apply(self, fetched: Mapping[TopicPartition, Sequence[Any]], triggers: _Reads) -> None:
         """Rows are written before offsets are committed: a crash in between repeats, and skips nothing."""
@@ -327,7 +319,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             where = TopicPartition(alerts, partition)
             if ordering and where in mine:
                 if ordering.barrier is None:
-                    ordering.barrier = (await self._kafka.ends([where]))[where]
+                    ordering.barrier = await self._kafka.known_end(where)
                 close(partition, ordering.read_up_to(await self._kafka.consumer.position(where)))
         for partition in sorted({each.partition for each in fetched}):
             rows[partition] += self._delivery.fold_if_full(partition)

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, OffsetMetadataTooLargeError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaTimeoutError, OffsetMetadataTooLargeError
 from aiokafka.structs import TopicPartition
 
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
@@ -31,6 +31,10 @@ _FETCH_BYTES = 512 * 1024
 _GROUP_FETCH_BYTES = 64 * 1024
 _LARGEST_ROW = 5 * 1024 * 1024
 _FETCH_WAIT_MS = 250
+#: How long other partitions may take to answer where one gives no answer in the time of a request.
+_ANSWER_S = 3.0
+#: How long Kafka may take to commit: the coordinator of a group may hang, or have no replicas to write to.
+_COMMIT_S = 30.0
 #: Reconnects, a few seconds apart each.
 _MOST_UNANSWERED = 5
 
@@ -122,6 +126,8 @@ class PageStore:
         self._order = asyncio.Lock()
         self._stall_detector = StallDetector(self._session_ms / 2_000, seconds_with_suspension)
         self._stall_task: asyncio.Task[None] | None = None
+        self._unanswered = set[TopicPartition]()
+        """Partitions whose brokers gave no answer when they were asked last."""
         self.consumer: Any = None
 
     def topic(self, suffix: str) -> str:
@@ -176,18 +182,58 @@ class PageStore:
         ends: Mapping[TopicPartition, int] = await self._metadata_consumer.end_offsets(list(partitions))
         return ends
 
-    async def commit(self, offsets: Offsets) -> bool:
-        """Whether they are committed; after a rebalance the new owner reads the latest records again."""
+    async def known_ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """As `ends`, without the partitions whose brokers give no answer. Raises KafkaError where none does."""
+        asked = list(partitions)
         try:
-            try:
-                await self.consumer.commit(offsets)
-            except OffsetMetadataTooLargeError:  # by its configuration the broker takes no texts
-                alone = {where: each if isinstance(each, int) else each[0] for where, each in offsets.items()}
-                await self.consumer.commit(alone)
+            found = await self.ends(asked)
+        except KafkaTimeoutError:
+            found = await self._answered_ends(asked)
+            if not found:
+                raise
+        self._unanswered = set(asked).difference(found)
+        return found
+
+    async def known_end(self, where: TopicPartition) -> int | None:
+        """As `ends`; None where its broker gives no answer, at once if that is known."""
+        if where in self._unanswered:
+            return None
+        try:
+            return (await self.ends([where]))[where]
+        except KafkaTimeoutError:
+            self._unanswered.add(where)
+            return None
+
+    async def _answered_ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """One partition without a leader keeps Kafka's client from telling any of them."""
+        asked = [asyncio.ensure_future(self._metadata_consumer.end_offsets([where])) for where in partitions]
+        try:
+            await asyncio.wait(asked, timeout=_ANSWER_S)
+            answers = (each.result() for each in asked if each.done() and not each.cancelled() and not each.exception())
+            return {where: end for answer in answers for where, end in answer.items()}
+        finally:
+            for each in asked:
+                each.cancel()
+
+    async def commit(self, offsets: Offsets) -> bool:
+        """Whether they are committed; after a rebalance the new owner reads the latest records again. Raises SlaError
+        where that takes long: Kafka's client would try for ever, and nobody would know."""
+        try:
+            async with asyncio.timeout(_COMMIT_S):
+                await self._commit(offsets)
         except (CommitFailedError, IllegalStateError):
             self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
             return False
+        except TimeoutError:
+            raise SlaError(f"Kafka has not taken the offsets of group {self._group} for {_COMMIT_S:g} s") from None
         return True
+
+    async def _commit(self, offsets: Offsets) -> None:
+        try:
+            await self.consumer.commit(offsets)
+        except OffsetMetadataTooLargeError:  # by its configuration the broker takes no texts
+            alone = {where: each if isinstance(each, int) else each[0] for where, each in offsets.items()}
+            await self.consumer.commit(alone)
 
     async def alert_ends(self) -> Mapping[int, int]:
         """The offset after the last alert that had been written when this was called, by partition. Raises SlaError
@@ -216,13 +262,18 @@ class PageStore:
         topic = self.topic(TOPIC)
         return await self._loading.read(self._metadata_consumer, topic, partitions, destination, on_row, wants)
 
-    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> Committed:
+    async def start_new_partitions(
+        self, partitions: Iterable[TopicPartition], *, earliest: bool, check_commits: bool = False
+    ) -> Committed:
         """Where the group has no committed offset it starts at the end, or with `earliest` at the beginning. That is
         committed at once, so that a crash before the first alert skips none. Kafka deletes the offsets of a topic that
         is deleted: where the group had one before, or has one of the other topic, the topic was made anew, and is read
-        from its beginning. Returns the texts of what was committed, and the ids that the topics have."""
+        from its beginning. With `check_commits` what is committed is committed again: raises KafkaError or SlaError
+        where Kafka takes none. Returns the texts of what was committed, and the ids that the topics have."""
         wanted = list(partitions)
         committed = await committed_with_texts(self.consumer, wanted)
+        if check_commits and committed:
+            await self.commit(committed)
         # Asked after that: what was committed later is of a topic that is as new, or newer.
         ids = await self._ids({where.topic for where in wanted}, needed=any(text for _, text in committed.values()))
         found = Committed({where: text for where, (_, text) in committed.items()}, ids)

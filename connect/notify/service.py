@@ -133,6 +133,7 @@ async def serve(
         states=(NOTIFICATIONS,),
         made_anew=made_anew,
         unchanged=destinations.same_topics,
+        leaders=True,
     )
     stop, asked = stop_on_signals(_END_S), ask_on_hangup()
     running: list[asyncio.Task[None]] = []

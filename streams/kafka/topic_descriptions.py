@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -144,6 +144,16 @@ async def _in_daemon(work: Callable[[], _T]) -> _T:
 
     threading.Thread(target=run, daemon=True, name="sla-topics").start()
     return await answer
+
+
+def leaders_problem(partitions: Collection[str]) -> str:
+    """Why partitions that no broker leads are a problem; at least one."""
+    names = sorted(partitions)
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"no broker leads {names[0]}{more}, so nobody can read or write there: start the brokers that have the "
+        "replicas; kafka-topics.sh --describe --unavailable-partitions lists them"
+    )
 
 
 def _leaderless(partitions: Iterable[Mapping[str, int]]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import structlog
 
 from streams.errors import SlaError
 from streams.kafka.causes import explained_error
-from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
+from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions, leaders_problem
 from streams.log_damper import CrashLog
 
 _EVERY_S = 5.0
@@ -30,9 +30,14 @@ class TopicShape:
         states: Iterable[str] = (),
         made_anew: Callable[[str, bytes], None] = lambda *_: None,
         unchanged: Callable[[], None] = lambda: None,
+        leaders: bool = False,
     ) -> None:
         """`made_anew` is called with the name of a topic that has another id than before, and that id;
-        `unchanged` at each look at which all have the ids of before."""
+        `unchanged` at each look at which all have the ids of before. With `leaders` a partition that no broker leads
+        is a problem too."""
+        self._leaders = leaders
+        self._leaderless: frozenset[str] = frozenset()
+        """Partitions at the last look; a change of leaders is over before the next one."""
         self.problem: str | None = None
         """Why the process is not ready; None while all is well, and before the first answer."""
         self.answered = True
@@ -107,6 +112,8 @@ class TopicShape:
 
     def _problem(self, found: Mapping[str, TopicDescription]) -> str | None:
         names = [*self._events, *self._states]
+        leaderless = frozenset(f"{name}-{each}" for name in found for each in found[name].leaderless)
+        lasting, self._leaderless = leaderless & self._leaderless, leaderless
         if missing := [name for name in names if name not in found]:
             if denied := sorted(self._descriptions.denied.intersection(missing)):
                 return denied_topics(denied)
@@ -122,7 +129,9 @@ class TopicShape:
                 "topics of a deployment must have one number of partitions"
             )
         wrong = cleanup_problem(found, self._events, self._states)
-        return None if wrong is None else wrong[1]
+        if wrong is not None:
+            return wrong[1]
+        return leaders_problem(lasting) if lasting and self._leaders else None
 
 
 def denied_topics(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from streams.kafka.topic_descriptions import TopicDescription
+from streams.kafka.topic_descriptions import TopicDescription, leaders_problem
 from streams.runtime import metrics
 
 
@@ -34,12 +34,4 @@ class MissingLeaders:
         """Why the worker is not ready."""
         if not self._lasting:
             return []
-        names = sorted(self._lasting)
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        return [
-            {
-                "reason": f"no broker leads {names[0]}{more}, so nobody can read or write there: start the brokers "
-                "that have the replicas; kafka-topics.sh --describe --unavailable-partitions lists them",
-                "without_leader": names,
-            }
-        ]
+        return [{"reason": leaders_problem(self._lasting), "without_leader": sorted(self._lasting)}]

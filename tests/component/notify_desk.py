@@ -49,6 +49,7 @@ class FakeKafka:
         self.committed_at: dict[TopicPartition, int] = {}
         self.texts: dict[TopicPartition, str] = {}
         """Of what was committed."""
+        self.leaderless: set[TopicPartition] = set()
         self.ids: dict[str, bytes] = {}
         """Of the topics."""
         self.steps: list[str] = []
@@ -133,8 +134,13 @@ class FakeKafka:
     def deleted_topic(self) -> str | None:
         return self.unknown
 
-    async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return {where: len(self.logs[where]) for where in partitions}
+    async def known_ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {where: len(self.logs[where]) for where in partitions if where not in self.leaderless}
+
+    ends = known_ends
+
+    async def known_end(self, where: TopicPartition) -> int | None:
+        return (await self.known_ends([where])).get(where)
 
     async def stored_pages(
         self, partitions: Sequence[int], name: str, on_row: Any, wants: Any
@@ -144,7 +150,7 @@ class FakeKafka:
                 on_row(each, key, value)
         return {each: (self.bench.store.kept(each, name), len(self.logs[ROWS])) for each in partitions}
 
-    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> Committed:
+    async def start_new_partitions(self, partitions: Iterable[TopicPartition], **_: bool) -> Committed:
         for where in partitions:
             self.at[where] = self.committed_at.get(where, 0)
         return Committed(dict(self.texts), dict(self.ids))

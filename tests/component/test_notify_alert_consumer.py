@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 from notify_bench import destination, play
 from notify_desk import ALERTS, INCIDENTS, ROWS, Desk, Record
@@ -389,6 +389,46 @@ def test_a_client_that_says_nothing_of_the_topic_of_rows_does_not_hold_alerts_up
         retained.loaded()
         await retained.begin()  # nothing to lose
         assert retained.topic_id == b"2"
+
+    play(scenario)
+
+
+def test_a_broker_that_says_nothing_of_the_end_of_a_partition_delays_no_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One partition without a leader ended the connections of all destinations, again and again, before they had read
+    anything."""
+    monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
+
+    async def scenario() -> None:
+        desk = Desk()
+        kafka, asked = desk.kafka, asyncio.Event()
+
+        async def never(_: object) -> Any:
+            asked.set()
+            await asyncio.Event().wait()
+
+        known_ends = kafka.known_ends
+        kafka.known_ends = never  # type: ignore[method-assign]
+        kafka.put(ALERTS, value_of(event("breached")))
+        await desk.start()
+        await asked.wait()
+        await desk.until(lambda: desk.heard == ["breached-inc-1--"])
+        desk.consumer._lag.stop()
+
+        kafka.known_ends = known_ends  # type: ignore[method-assign]
+        kafka.leaderless = {ALERTS}
+        kafka.put(INCIDENTS, value_of(event("closed")), at=5)
+        await desk.until(lambda: INCIDENTS in kafka.held)
+        assert kafka.committed_at == {ALERTS: 1}, "nobody knows whether alerts before it are left"
+        kafka.leaderless = set()
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 1, INCIDENTS: 1})
+
+        async def away(_: object) -> Any:
+            raise KafkaTimeoutError("no answer")
+
+        kafka.known_ends = away  # type: ignore[method-assign]
+        assert desk.reading is not None
+        with pytest.raises(KafkaTimeoutError, match="no answer"):
+            await desk.reading
 
     play(scenario)
 

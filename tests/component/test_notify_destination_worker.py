@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaConnectionError, NotEnoughReplicasError, OffsetMetadataTooLargeError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, NotEnoughReplicasError, OffsetMetadataTooLargeError
 from aiokafka.structs import OffsetAndMetadata
 from notify_bench import HandClock, Script, destination, play
 from structlog.testing import capture_logs
@@ -72,7 +72,7 @@ class Connection:
     async def alert_ends(self) -> dict[int, int]:
         return {}
 
-    async def ends(self, *_: object) -> dict[Any, Any]:
+    async def known_ends(self, *_: object) -> dict[Any, Any]:
         return {}
 
     async def commit(self, _: object) -> None: ...
@@ -484,6 +484,76 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_a_new_destina
             assert await begin(set(), alerts=8) == {incidents: 5}
         assert [log["partitions"] for log in logs][1:] == [["alerts/0"], ["incidents/0"]]
         assert await begin(set(), earliest=True) == {alerts: 5, incidents: 5}
+
+    play(scenario)
+
+
+def test_the_ends_of_partitions_are_known_although_nobody_leads_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka's client tells none of them then, after ten seconds."""
+    monkeypatch.setattr(page_store, "_ANSWER_S", 0.01)
+    places = [TopicPartition("alerts", each) for each in range(3)]
+
+    class Ends:
+        leaderless = frozenset[TopicPartition]()
+        asked = 0
+        hang = True
+
+        async def end_offsets(self, wheres: list[TopicPartition]) -> dict[TopicPartition, int]:
+            self.asked += 1
+            if self.leaderless.intersection(wheres):
+                if len(wheres) == 1 and self.hang:
+                    await asyncio.Event().wait()
+                raise KafkaTimeoutError
+            return dict.fromkeys(wheres, 7)
+
+    async def scenario() -> None:
+        store = PageStore(read_settings(), "group", RowLoading())
+        ends = store._metadata_consumer = Ends()
+        assert await store.known_ends(places) == dict.fromkeys(places, 7)
+        ends.leaderless = frozenset(places[:1])
+        for ends.hang in (True, False):
+            assert await store.known_ends(places) == dict.fromkeys(places[1:], 7)
+        asked = ends.asked
+        assert [await store.known_end(each) for each in places] == [None, 7, 7]
+        assert ends.asked == asked + 2
+        ends.leaderless = frozenset(places)
+        assert await store.known_end(places[2]) is None
+        with pytest.raises(KafkaTimeoutError):
+            await store.known_ends(places)
+        ends.leaderless = frozenset()
+        await store.known_ends(places)
+        assert await store.known_end(places[0]) == 7
+
+    play(scenario)
+
+
+def test_offsets_that_kafka_does_not_take_end_the_connection_and_nothing_is_sent_before_it_takes_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its client tried for ever, and nobody knew that nothing was read any more."""
+    monkeypatch.setattr(page_store, "_COMMIT_S", 0.01)
+    alerts, incidents = TopicPartition("alerts", 0), TopicPartition("incidents", 0)
+
+    class Hanging(GroupOffsets):
+        hangs = True
+
+        async def commit(self, offsets: dict[TopicPartition, Any]) -> None:
+            if self.hangs:
+                await asyncio.Event().wait()
+            await super().commit(offsets)
+
+    async def scenario() -> None:
+        store = PageStore(read_settings(), "group", RowLoading())
+        store.consumer = consumer = Hanging(alerts=7)
+        told = "Kafka has not taken the offsets of group group for 0.01 s"
+        with pytest.raises(SlaError, match=told):
+            await store.commit({alerts: 8})
+        with pytest.raises(SlaError, match=told):
+            await store.start_new_partitions([alerts, incidents], earliest=False, check_commits=True)
+        consumer.hangs = False
+        consumer.offsets[alerts] = 7, "text"
+        await store.start_new_partitions([alerts, incidents], earliest=False, check_commits=True)
+        assert consumer.offsets == {alerts: (7, "text"), incidents: 5}
 
     play(scenario)
 

@@ -123,6 +123,25 @@ def test_topics_that_this_user_may_not_see_are_not_called_missing() -> None:
     assert shape.problem.startswith("this user may not see the topic eu.alerts: an administrator of Kafka has to allow")
 
 
+@pytest.mark.parametrize("leaders", [True, False])
+def test_a_partition_that_nobody_leads_at_two_looks_is_a_problem_where_that_is_asked_for(leaders: bool) -> None:
+    led, leaderless = _found(), _found(alerts=TopicDescription(8, b"", "delete", leaderless=(2, 5)))
+    shape = _shape(leaderless, led, leaderless, leaderless, led)
+    shape._leaders = leaders
+
+    async def scenario() -> list[str | None]:
+        problems = []
+        for _ in range(5):
+            await shape.look()
+            problems.append(shape.problem)
+        return problems
+
+    *others, found, after = asyncio.run(scenario())
+    assert (others, after) == ([None] * 3, None)
+    assert (found is not None) == leaders
+    assert not leaders or found.startswith("no broker leads eu.alerts-2 and 1 more, so nobody can read or write there")
+
+
 def test_a_topic_with_another_id_was_made_anew() -> None:
     anew = list[tuple[str, bytes]]()
     shape = _shape(
