@@ -22,9 +22,9 @@ from aiokafka.errors import (
 from connect.intake.byte_budget import ByteBudget, FairShares
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
 from connect.intake.record_publisher import Unavailable
-from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
+from streams.kafka.cancellation import CLIENT_ENDED, cancelled_by_us
 from streams.kafka.causes import explained_error
 from streams.kafka.partitioner import partition_of
 from streams.kafka.shutdown import end_producer

@@ -7,14 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import NoReturn
 
-#: Why work ended that nobody cancelled.
-CLIENT_ENDED = "a client of Kafka gave up"
-
-
-def cancelled_by_us() -> bool:
-    """Whether this task is being cancelled: aiokafka raises the CancelledError of its own tasks too."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+from streams.kafka.cancellation import cancelled_by_us
 
 
 async def keep_running(

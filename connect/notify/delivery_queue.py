@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 import structlog
 
-from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
 from connect.notify.destination_health import DestinationHealth
 from connect.notify.destination_pages import DestinationPages, PageChange
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
@@ -28,6 +27,7 @@ from connect.notify.retry_policy import next_try
 from connect.notify.row_store import Store
 from connect.notify.triggers import PageTrigger
 from streams.i18n.catalogues import Language
+from streams.kafka.cancellation import CLIENT_ENDED, cancelled_by_us
 from streams.sla.instants import DAY, SECOND
 from streams.time_source import TimeSource
 from streams.topics import DEFAULT_PREFIX

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from connect.kafka_io.cancellation import CLIENT_ENDED
 from streams.errors import SlaError
+from streams.kafka.cancellation import CLIENT_ENDED
 from streams.kafka.causes import explained_error
 
 #: A reason that ends and comes back, with no other one between, is in the log at most once in this time.

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from aiokafka.errors import IllegalStateError
 
-from connect.kafka_io.cancellation import CLIENT_ENDED
 from connect.notify.close_ordering import CloseOrdering
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, PageStore
 from connect.notify.page_store_rows import TOPIC
 from connect.notify.routing.loaded import RoutingInForce
+from streams.kafka.cancellation import CLIENT_ENDED
 
 
 class LagMeasurement:
@@ -55,6 +55,7 @@ class LagMeasurement:
         if not partitions:
             return
         try:
+            barriers = {each: ordering.barrier for each, ordering in self._orderings.items()}
             furthest = self._routing.furthest()  # before Kafka is asked: other destinations go on meanwhile
             ends = await self._kafka.known_ends(partitions)
             lags = [max(end - await self._kafka.consumer.position(where), 0) for where, end in ends.items()]
@@ -64,5 +65,7 @@ class LagMeasurement:
         for where, end in ends.items():
             if where.topic == self._kafka.topic(ALERTS):
                 self._routing.alerts_end(where.partition, end, furthest)
-                if (ordering := self._orderings.get(where.partition)) is not None:
+                ordering = self._orderings.get(where.partition)
+                # A barrier that was set meanwhile may be beyond this end.
+                if ordering is not None and ordering.barrier == barriers.get(where.partition):
                     ordering.alerts_end(end)

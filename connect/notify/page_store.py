@@ -217,16 +217,21 @@ class PageStore:
 
     async def commit(self, offsets: Offsets) -> bool:
         """Whether they are committed; after a rebalance the new owner reads the latest records again. Raises SlaError
-        where that takes long: Kafka's client would try for ever, and nobody would know."""
+        where that takes long."""
         try:
-            async with asyncio.timeout(_COMMIT_S):
-                await self._commit(offsets)
+            await self._commit_in_time(offsets)
         except (CommitFailedError, IllegalStateError):
             self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
             return False
+        return True
+
+    async def _commit_in_time(self, offsets: Offsets) -> None:
+        """Raises SlaError where it takes long: Kafka's client would try for ever, and nobody would know."""
+        try:
+            async with asyncio.timeout(_COMMIT_S):
+                await self._commit(offsets)
         except TimeoutError:
             raise SlaError(f"Kafka has not taken the offsets of group {self._group} for {_COMMIT_S:g} s") from None
-        return True
 
     async def _commit(self, offsets: Offsets) -> None:
         try:
@@ -292,7 +297,7 @@ class PageStore:
             first |= await self.consumer.end_offsets(others)
         for where, offset in first.items():
             self.consumer.seek(where, offset)
-        await self.consumer.commit(first)
+        await self._commit_in_time(first)
         self._begun.update(wanted)
         return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from connect.kafka_io.cancellation import CLIENT_ENDED, cancelled_by_us
+from streams.kafka.cancellation import CLIENT_ENDED, cancelled_by_us
 
 
 class PartitionLoading:

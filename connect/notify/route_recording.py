@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 import structlog
 from aiokafka.errors import KafkaError
 
-from connect.kafka_io.cancellation import cancelled_by_us
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.page_store_rows import StateRow
 from connect.notify.routing.loaded import LEARNED_WITHIN_MS, LoadedRouting, RoutingInForce
@@ -21,6 +20,7 @@ from connect.notify.routing.recorded import (
     recorded_row,
 )
 from streams.errors import SlaError
+from streams.kafka.cancellation import cancelled_by_us
 from streams.log_damper import CrashLog
 from streams.time_source import TimeSource
 

@@ -9,11 +9,12 @@ from typing import Any
 import structlog
 from aiokafka.errors import KafkaError
 
-from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
+from connect.kafka_io.cancellation import keep_running
 from connect.kafka_io.connection import all_partitions
 from connect.notify.incident_summaries import IncidentSummaries
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
+from streams.kafka.cancellation import CLIENT_ENDED
 from streams.kafka.shutdown import end_consumer
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import Codec

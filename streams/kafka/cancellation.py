@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+#: Why work ended that nobody cancelled.
+CLIENT_ENDED = "a client of Kafka gave up"
+
 
 def cancelled_by_us() -> bool:
     """Whether the current task is being cancelled."""

@@ -89,6 +89,7 @@ class TopicShape:
             problem = self._problem(found)
         except (KafkaPythonError, OSError, RuntimeError) as error:  # RuntimeError: its connection was closed
             problem, self.answered = explained_error(error, self._brokers), False
+            self._leaderless = frozenset()  # the next look may be much later
         except Exception as error:  # a defect: nobody would look any more
             self._crashes.caught(error, consequence="it is tried again")
             problem, self.answered = f"internal error: {error!r}", True

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import cast
 
-from streams.kafka.cancellation import cancelled_by_us, end_of
+from streams.kafka.cancellation import CLIENT_ENDED, cancelled_by_us, end_of
 from streams.runtime.errors import (
     OffsetsDiffer,
     RecordFailed,
@@ -181,7 +181,7 @@ class StreamTask(TaskStatus):
             except asyncio.CancelledError:
                 if cancelled_by_us():
                     raise
-                await self._on_fault(TaskInterrupted("a client of Kafka gave up"))
+                await self._on_fault(TaskInterrupted(CLIENT_ENDED))
             except Exception as error:
                 await self._on_fault(error)
 

@@ -75,8 +75,8 @@ class Timers:
         self.backfill_idle_at = max(self.backfill_idle_at, instant)
 
     def deferred_due(self, now: int) -> int:
-        """How many timers wait for the end of a backfill where one of them is due; else 0."""
-        first = self._deferred.first()
+        """How many timers wait for the end of a backfill where one of them is due; 0 where no backfill is expected."""
+        first = self._deferred.first() if self.backfill_idle_at >= now else None
         return len(self._deferred) if first is not None and first[0] < now else 0
 
     def next_due(self, passed: int | None = None) -> int | None:

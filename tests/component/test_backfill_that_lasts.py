@@ -10,12 +10,22 @@ from structlog.testing import capture_logs
 from agents.backfill_wait import LONG
 from streams.metrics import REGISTRY
 from streams.sla.instants import HOUR, MINUTE
+from streams.sla.timers import Timers
 
 START = micros("2026-03-02T10:00:00Z")
 
 
 def holding(agent: str) -> float | None:
     return REGISTRY.get_sample_value("sla_backfill_holding_seconds", {"agent": agent, "partition": "0"})
+
+
+def test_r32_timers_that_wait_for_something_else_are_not_counted() -> None:
+    """A ledger whose watermark stands still has timers of closes and evictions that are due."""
+    timers = Timers()
+    timers.set("acme", None, START)
+    assert timers.deferred_due(START + HOUR) == 0
+    timers.expect_backfill_until(START + 2 * HOUR)
+    assert [timers.deferred_due(START + hours * HOUR) for hours in (0, 1, 2, 3)] == [0, 1, 1, 0]
 
 
 def looked(cluster: Cluster, now: int) -> None:

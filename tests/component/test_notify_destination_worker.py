@@ -550,6 +550,8 @@ def test_offsets_that_kafka_does_not_take_end_the_connection_and_nothing_is_sent
             await store.commit({alerts: 8})
         with pytest.raises(SlaError, match=told):
             await store.start_new_partitions([alerts, incidents], earliest=False, check_commits=True)
+        with pytest.raises(SlaError, match=told):
+            await store.start_new_partitions([incidents], earliest=False)
         consumer.hangs = False
         consumer.offsets[alerts] = 7, "text"
         await store.start_new_partitions([alerts, incidents], earliest=False, check_commits=True)

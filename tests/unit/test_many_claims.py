@@ -12,7 +12,8 @@ from streams.sla.arrival import TimeLimits
 from streams.sla.credits import month_close, retention
 from streams.sla.credits.ledger import Ledger
 from streams.sla.credits.posted import Posted
-from streams.sla.events import ContractSet, CreditClaimed, Event, Money, Payload, Position
+from streams.sla.decisions import Rejected
+from streams.sla.events import ContractSet, CreditClaimed, Event, Money, Payload, Position, TenantErased
 from streams.sla.instants import DAY
 
 PLACE = Position("t", 0, 0)
@@ -69,6 +70,32 @@ def test_r26_many_late_claims_are_rejected_a_few_in_each_step(restart: bool, mon
         steps = [*steps[:2], *rest]
     assert sorted(str(name) for posted in steps for name in told(posted)) == sorted(late)
     assert not {str(name) for posted in steps for name in told(posted)} & set(in_time)
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["erased", "refused"])
+def test_r26_r29_late_claims_are_rejected_although_an_erasure_comes_between(
+    taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statement begins anew under the pseudonym, and so do its claims."""
+    monkeypatch.setattr(month_close, "CLAIMS_PER_STEP", 3)
+    ledger = Ledger(SHORT, TimeLimits(), partitions=1)
+    ledger.apply(event("terms", "contract.set", START, TERMS), START, PLACE)
+    if taken:
+        other = event("other", "contract.set", START, TERMS)._replace(subject=ledger.erasures.pseudonym("acme"))
+        ledger.apply(other, START, PLACE)
+    late = claims(ledger, "2026-01", [FINAL + 2 * DAY] * 10)
+    ledger.timers.apply_watermark(0, FINAL)
+    steps = []
+    for posted in fired(ledger, FINAL + 3 * DAY):
+        steps.append(posted)
+        if posted.rejected:
+            break
+    now = FINAL + 2 * DAY
+    applied = ledger.apply(event("erased", "tenant.erased", now, TenantErased()), now, PLACE)
+    assert isinstance(applied, Rejected if taken else Posted)
+    steps += [applied] if isinstance(applied, Posted) else [ledger.timers.posted()]
+    steps += fired(ledger, FINAL + 3 * DAY)
+    assert sorted(str(name) for posted in steps for name in told(posted)) == sorted(late)
 
 
 def test_r26_what_is_evicted_of_one_tenant_is_a_few_facts_in_each_step(monkeypatch: pytest.MonkeyPatch) -> None:

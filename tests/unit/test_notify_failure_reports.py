@@ -6,9 +6,9 @@ import asyncio
 
 from aiokafka.errors import ClusterAuthorizationFailedError
 
-from connect.kafka_io.cancellation import CLIENT_ENDED
 from connect.notify.failure_reports import ReportedReason, reason_of
 from streams.errors import SlaError
+from streams.kafka.cancellation import CLIENT_ENDED
 
 
 def test_a_reason_is_logged_once_and_again_where_it_comes_back_later() -> None:

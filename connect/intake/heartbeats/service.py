@@ -35,8 +35,9 @@ from connect.intake.mapping.monitors import MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
 from connect.intake.record_publisher import RecordPublisher, Unavailable
-from connect.kafka_io.cancellation import CLIENT_ENDED, keep_running
+from connect.kafka_io.cancellation import keep_running
 from streams.errors import SlaError
+from streams.kafka.cancellation import CLIENT_ENDED
 from streams.kafka.causes import explained_error
 from streams.log_damper import CrashLog, LogDamper
 

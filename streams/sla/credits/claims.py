@@ -57,12 +57,9 @@ def _too_late(month: Month, until: int) -> str:
 
 def late_claims(account: Account, month: Month, until: int) -> list[tuple[str, str]]:
     """The identities of the stored claims of a month that its final statement finds too late, whether or not another
-    was in time: nothing else tells those who claimed. None of them counts any more."""
-    first = account.claims.get(month)
-    if first is None:
+    was in time: nothing else tells those who claimed."""
+    if month not in account.claims:
         return []
-    if first.time > until:
-        del account.claims[month]
     return sorted(
         identity
         for identity, stored in account.facts.items()

@@ -67,7 +67,7 @@ class Ledger:
             return decision
         if isinstance(event.payload, ev.MaintenanceScheduled | ev.MaintenanceCancelled):
             return self.apply_maintenance(event, arrival, position)
-        if isinstance(event.payload, ev.TenantErased):
+        if isinstance(event.payload, ev.TenantErased) and not self._name_taken(event.subject):
             self.timers.erasing(event.subject)
         self.timers.arrived(self.timers.clock if early else arrival, backfill=event.backfill and not early)
         if isinstance(event.payload, ev.TenantErased):
@@ -113,13 +113,17 @@ class Ledger:
     def _apply_erasure(self, event: ev.Event, arrival: int, position: ev.Position) -> LedgerDecision:
         erased = None
         if event.subject not in self.erasures:
-            if self.erasures.pseudonym(event.subject) in self._accounts:
+            if self._name_taken(event.subject):
                 message = "another tenant has this one's pseudonym for its id: give that one another id, then erase"
                 return Rejected(ev.Rejection("conflict", message, event.id))
             erased = self.erase(event.subject, self._partition, arrival)
         event = self.erasures.event(event)
         self._account(event.subject).add_fact(event, arrival, position)
         return self.timers.posted()._replace(erased=erased)
+
+    def _name_taken(self, tenant: str) -> bool:
+        """Whether another tenant has the pseudonym of this one for its id: it cannot be erased."""
+        return self.erasures.pseudonym(tenant) in self._accounts
 
     def restore_fact(self, event: ev.Event, arrival: int, position: ev.Position) -> None:
         """Restore an event from its changelog row."""

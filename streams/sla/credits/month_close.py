@@ -234,20 +234,19 @@ class MonthClose:
         account.schedule.to_evaluate.discard(month)
         self._evaluate_next(account, month, terms)
         result = yield from self._compute(account, month, terms, instant)
-        until = terms.claimable_until
+        until, flags = terms.claimable_until, self._flags(account, month, instant)
         state = account.state_of(month)
-        flags = self._flags(account, month, instant)
-        state = StatementState(
+        state = state._replace(
             revision=state.revision + 1,
             guarantee_met=result.guarantee_met,
             credit=result.credit,
             settled=result.settled,
             claimable_until=until,
-            issued=state.issued,
             adjust_at=self._adjust_at(terms, instant),
             stated_at=instant,
             basis=_basis(result, flags),
         )
+        in_time = month in account.claims and account.claims[month].time <= until
         late = late_claims(account, month, until)
         while len(late) > CLAIMS_PER_STEP:  # before the statement: a restart finds those that are left
             self._rejected += reject_late_claims(account, month, until, late[:CLAIMS_PER_STEP])
@@ -256,8 +255,10 @@ class MonthClose:
         yield from self._publish(account, result, state, "final", instant, flags)
         self._record(account, month, state)
         automatic = terms.policy.credit.claim == "automatic"
-        if automatic or month in account.claims:
+        if automatic or in_time:
             self._issue(account, month, terms, result.credit, "automatic" if automatic else "claimed", instant)
+        if not in_time:  # not before, as an erasure in between makes all of this begin anew
+            account.claims.pop(month, None)
         self._rejected += reject_late_claims(account, month, until, late)
 
     def _adjust(self, account: Account, month: Month, instant: int) -> Steps[None]:
