@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from cli.kafka_io.topic_admin import apply_topics
-from connect.kafka_io.batches import ACK_TIMEOUT_S
+from connect.kafka_io.batches import acknowledged
 from connect.kafka_io.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
 from connect.kafka_io.reader import TopicReader, TopicRecord
 from streams.errors import SlaError
@@ -172,18 +172,10 @@ async def _send(
                     )
                     one()
                 for each in sent:
-                    await _acknowledged(each)
+                    await acknowledged(each)
         finally:  # also after Ctrl-C: it waits for records that can't be delivered
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(producer.stop(), _STOP_S)
-
-
-async def _acknowledged(sent: asyncio.Future[Any]) -> None:
-    """aiokafka's idempotent producer retries for ever."""
-    try:
-        await asyncio.wait_for(sent, ACK_TIMEOUT_S)
-    except TimeoutError:
-        raise BrokerProblem(f"Kafka has acknowledged nothing for {ACK_TIMEOUT_S} s") from None
 
 
 def _target(key: bytes | None, partition: int, count: int) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from connect.kafka_io.batches import SentRange, sending
 from connect.kafka_io.connection import partitions_of
 from connect.kafka_io.reader import TopicReader
-from connect.kafka_io.rejected_records import RejectedRecord
+from connect.kafka_io.rejected_records import RejectedRecord, names_last_input
 from streams.errors import SlaError
 from streams.kafka.partitioner import partition_of
 from streams.runtime import dead_letter
@@ -68,7 +68,7 @@ def retry_record(
     size = original_size(entry.record.headers)
     if size is not None:
         raise NotRetriable(f"{entry.original} is too large to be sent again ({size:,} bytes); {_HOW}")
-    if entry.rejected.code == "internal" and entry.record.value is None:
+    if names_last_input(entry.rejected, entry.record.value):
         return _last_input(entry, history, settings)
     if not _is_input(entry, settings):  # a copy within the product: it goes where it came from
         place, copy = entry.rejected, entry.record

@@ -19,6 +19,14 @@ _IN_FLIGHT = 64
 _SHUTDOWN_S = 2
 
 
+async def acknowledged(sent: asyncio.Future[Any]) -> Any:
+    """What Kafka has made of what was sent. Raises BrokerProblem where it does not answer in time."""
+    try:
+        return await asyncio.wait_for(sent, ACK_TIMEOUT_S)
+    except TimeoutError:
+        raise BrokerProblem(f"Kafka has acknowledged nothing for {ACK_TIMEOUT_S} s") from None
+
+
 class PublishingStopped(BrokerProblem):
     """The broker went away or refused; `acknowledged` events are in Kafka, some after them may be."""
 
@@ -91,11 +99,7 @@ class Batches:
     async def _acknowledge(self, leave: int) -> None:
         while len(self._sent) > leave:
             future, count = self._sent[0]
-            try:
-                metadata = await asyncio.wait_for(future, ACK_TIMEOUT_S)
-            except TimeoutError:
-                raise BrokerProblem(f"Kafka has acknowledged nothing for {ACK_TIMEOUT_S} s") from None
-            self._count(metadata, count)
+            self._count(await acknowledged(future), count)
             del self._sent[0]
 
     def _count(self, metadata: Any, count: int) -> None:

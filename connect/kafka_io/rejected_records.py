@@ -57,9 +57,14 @@ def rejected_in(settings: Settings, watch: Watch = unwatched, *, values: bool = 
     return [each._replace(number=number) for number, each in enumerate(listed, 1)]
 
 
+def names_last_input(rejected: RejectedHeaders, value: bytes | None) -> bool:
+    """Whether a record of the topic is a quarantine that names the last input of its subject: that was not rejected."""
+    return rejected.code == "internal" and value is None
+
+
 def rejected_originals(settings: Settings, topic: str, watch: Watch = unwatched) -> set[tuple[str, int, int]]:
-    """The coordinates (topic, partition, offset) of records of an input topic that were rejected; what a quarantine
-    names as the last input of its subject was not. Raises BrokerProblem."""
+    """The coordinates (topic, partition, offset) of the records of an input topic that were rejected. Raises
+    BrokerProblem."""
     records = read_topics(
         settings.bootstrap(), [f"{settings.topic_prefix}.rejected"], settings.aiokafka_security(), watch=watch
     )
@@ -67,7 +72,7 @@ def rejected_originals(settings: Settings, topic: str, watch: Watch = unwatched)
     return {
         (each.topic, each.partition, each.offset)
         for each, value in found
-        if each is not None and each.topic == topic and not (each.code == "internal" and value is None)
+        if each is not None and each.topic == topic and not names_last_input(each, value)
     }
 
 

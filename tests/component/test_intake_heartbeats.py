@@ -177,11 +177,11 @@ def test_a_heartbeat_at_the_very_instant_is_in_time() -> None:
     name = MonitorId("jobs", "backup")
     offset = 0
     for second in range(0, 91, 5):
-        state.apply(WatermarkRow(0, ()) if second % 90 else BeatRow(name), at(second), offset)
+        list(state.apply(WatermarkRow(0, ()) if second % 90 else BeatRow(name), at(second), offset))
         offset += 1
     assert not state.unpublished
     for second in range(91, 182, 5):
-        state.apply(WatermarkRow(0, ()), at(second), offset)
+        list(state.apply(WatermarkRow(0, ()), at(second), offset))
         offset += 1
     assert [each.missed_at for each in state.unpublished.values()] == [at(180)]
 
@@ -393,14 +393,14 @@ def test_monitors_that_come_and_go_leave_nothing_behind(names: int) -> None:
     detector = SilenceDetector(lambda monitor: RULE)
     detector.caught_up()
     lasting = MonitorId("jobs", "lasting")
-    detector.apply(BeatRow(lasting), at(0), 0)
+    list(detector.apply(BeatRow(lasting), at(0), 0))
     for number in range(5_000):
         monitor = MonitorId("jobs", f"probe-{number % names}")
-        detector.apply(BeatRow(monitor), at(1 + number / 1000), 1 + 2 * number)
-        detector.apply(ForgottenRow(monitor), at(1 + number / 1000), 2 + 2 * number)
+        list(detector.apply(BeatRow(monitor), at(1 + number / 1000), 1 + 2 * number))
+        list(detector.apply(ForgottenRow(monitor), at(1 + number / 1000), 2 + 2 * number))
     assert len(detector._due) <= 100
     for second in range(6, 100):
-        detector.apply(None, at(second), 10_001 + second - 6)
+        list(detector.apply(None, at(second), 10_001 + second - 6))
     assert [silence.monitor for silence in detector.silences()] == [lasting]
     assert not detector._due
 

@@ -13,6 +13,7 @@ import pytest
 
 from cli.kafka_io import backup
 from cli.kafka_io.backup import BackupUnusable, restore_backup
+from connect.kafka_io import batches
 from connect.kafka_io.connection import BrokerProblem
 from streams.topics import declared
 
@@ -77,7 +78,7 @@ def test_a_restore_ends_where_kafka_falls_silent_and_says_what_to_do(monkeypatch
     monkeypatch.setattr(backup, "TopicReader", Reader)
     monkeypatch.setattr(backup, "partitions_of", partitions_of)
     monkeypatch.setattr(backup.aiokafka_clients, "idempotent_producer", lambda *_, **__: Silent())
-    monkeypatch.setattr(backup, "ACK_TIMEOUT_S", 0)
+    monkeypatch.setattr(batches, "ACK_TIMEOUT_S", 0)
     monkeypatch.setattr(backup, "_STOP_S", 0)
     file = io.BytesIO("".join(f"{line}\n" for line in good()).encode())
     with pytest.raises(BrokerProblem, match=r"acknowledged nothing for 0 s; .* delete them before you restore"):

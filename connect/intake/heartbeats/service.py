@@ -209,7 +209,7 @@ class Heartbeats:
             decoded = decode_row(row.key, row.value)
             meaning, writer = decoded or (None, "")
             state = self._partitions[row.partition]
-            for _ in state.steps(meaning, row.at, row.offset, own=writer == self._writer):
+            for _ in state.apply(meaning, row.at, row.offset, own=writer == self._writer):
                 await self._let_others_work()
             await self._let_others_work()
             if isinstance(meaning, WatermarkRow):

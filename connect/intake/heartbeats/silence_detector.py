@@ -89,13 +89,9 @@ class SilenceDetector:
         """The silences that have not ended."""
         return [each.silence for each in self._monitors.values() if each.silence is not None]
 
-    def apply(self, row: Row | None, at: int, offset: int, *, own: bool = False) -> None:
-        """The next row with its timestamp and offset; None: one without a meaning. `own`: this process wrote it."""
-        for _ in self.steps(row, at, offset, own=own):
-            pass
-
-    def steps(self, row: Row | None, at: int, offset: int, *, own: bool = False) -> Iterator[None]:
-        """As `apply`, in small steps: thousands of monitors may be silent at once. Other rows follow after the last."""
+    def apply(self, row: Row | None, at: int, offset: int, *, own: bool = False) -> Iterator[None]:
+        """The next row with its timestamp and offset; None: one without a meaning. `own`: this process wrote it. In
+        small steps, as thousands of monitors may be silent at once: other rows follow after the last."""
         if self._rules_changed:
             yield from self._make_queue()
         if offset != self._next_offset:
