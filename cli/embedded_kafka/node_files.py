@@ -12,6 +12,7 @@ import shutil
 import socket
 import struct
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -38,6 +39,9 @@ _MIN_FREE_BYTES = 256 * 2**20
 # Below the ranges from which Linux (32768..) and macOS (49152..) take ports for outgoing connections: a client that
 # retries while the broker restarts could otherwise be given the broker's own port.
 _PORTS = range(20_000, 32_000)
+# What a command starts listens within seconds, and needs a few ports each.
+_MAX_RESERVED = 64
+_reserved: deque[socket.socket] = deque()
 
 
 class BrokerError(Exception):
@@ -119,14 +123,32 @@ def check_port(port: int) -> None:
 
 
 def free_port() -> int:
-    """A free port outside the range of outgoing connections."""
+    """A free port outside the range of outgoing connections; nobody else is given it before a server listens there."""
     start = secrets.randbelow(len(_PORTS))
     for step in range(len(_PORTS)):
         port = _PORTS[(start + step) % len(_PORTS)]
         with contextlib.suppress(BrokerError):
             check_port(port)
-            return port
+            if _reserve(port):
+                return port
     raise BrokerError(f"no free port on {HOST} between {_PORTS.start} and {_PORTS.stop}: stop some programs")
+
+
+def _reserve(port: int) -> bool:
+    """Takes the port of this number in UDP, which no server here uses; False when another process, or this one, has it.
+
+    The system gives it back when this process ends; the process itself, once it has taken many others since.
+    """
+    reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        reservation.bind((HOST, port))
+    except OSError:
+        reservation.close()
+        return False
+    _reserved.append(reservation)
+    if len(_reserved) > _MAX_RESERVED:
+        _reserved.popleft().close()
+    return True
 
 
 @contextlib.contextmanager

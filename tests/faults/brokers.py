@@ -67,11 +67,8 @@ class ThreeBrokers:
     """A cluster: each topic on three nodes, each write on two at least."""
 
     def __init__(self, folder: Path) -> None:
-        ports: dict[int, None] = {}
-        while len(ports) < 2 * NODES:
-            ports[free_port()] = None
-        own, controlling = list(ports)[:NODES], list(ports)[NODES:]
-        controllers = {number + 1: port for number, port in enumerate(controlling)}
+        own = [free_port() for _ in range(NODES)]
+        controllers = {number: free_port() for number in range(1, NODES + 1)}
         jars = kafka_jars()
         self.members = {
             number: Member(

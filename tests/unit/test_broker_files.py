@@ -5,7 +5,9 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cli.embedded_kafka import jars, startup_cache
+from cli.embedded_kafka import jars, node_files, startup_cache
 from cli.embedded_kafka.jars import LOCK_FILE, default_cache, kafka_jars, missing, read_lock
 from cli.embedded_kafka.node_files import (
     BrokerError,
@@ -310,6 +312,42 @@ def test_ports() -> None:
     with pytest.raises(BrokerError, match="port 70000 does not exist"):
         check_port(70000)
     assert 20_000 <= free_port() < 32_000
+
+
+@pytest.fixture
+def reserved(monkeypatch: pytest.MonkeyPatch) -> Iterator[deque[socket.socket]]:
+    monkeypatch.setattr(node_files, "_reserved", reserved := deque[socket.socket]())
+    yield reserved
+    for each in reserved:
+        each.close()
+
+
+def test_a_free_port_is_given_once_also_to_other_processes(
+    reserved: deque[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = free_port()
+    monkeypatch.setattr(node_files, "_PORTS", ports := range(first, first + 60))
+    code = f"""
+from cli.embedded_kafka import node_files
+node_files._PORTS = {ports!r}
+print(*(node_files.free_port() for _ in range(20)), flush=True)
+input()
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        theirs = [int(port) for port in other.stdout.readline().split()]
+        ours = [free_port() for _ in range(20)]
+        other.communicate("\n")
+    assert len({*theirs, *ours}) == 40
+
+
+def test_a_process_that_starts_many_servers_keeps_few_ports_from_others(
+    reserved: deque[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_files, "_MAX_RESERVED", 3)
+    ports = [free_port() for _ in range(5)]
+    assert [each.getsockname()[1] for each in reserved] == ports[-3:]
 
 
 def test_refused_data_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
