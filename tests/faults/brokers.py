@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from cli.embedded_kafka.node_files import HOST, free_port, properties_text, serv
 from streams.runtime.settings import RuntimeSettings
 from streams.topics import declared
 
-from .deployment import PARTITIONS, PREFIX, wait_for
+from .deployment import PARTITIONS, PREFIX, Worker, wait_for
 from .evidence import AGENTS
 from .run import Run
 from .service import wait_until_flowing
@@ -157,6 +158,48 @@ def losses(run: Run) -> None:
         cluster.start(victims)
         wait_until_flowing(run)
     wait_for(cluster.in_sync, "all replicas are in sync")
+
+
+def rolling_restarts(run: Run) -> None:
+    """Each of three nodes is restarted cleanly, one after the other, as an upgrade of the brokers does it."""
+    cluster = run.deployment.brokers
+    assert isinstance(cluster, ThreeBrokers)
+    for _ in run.times(3, 1):
+        for member in cluster.members.values():
+            wait_for(cluster.in_sync, "all replicas are in sync")
+            run.pause(0.5, 2.0)
+            member.restart()
+            run.did("clean restart of one of three nodes")
+            if run.random.random() < 0.3:
+                run.deployment.alive()[0].kill()
+                run.did("kill -9 of the worker meanwhile")
+                run.deployment.start_worker(wait=False)
+            wait_until_flowing(run)
+    wait_for(cluster.in_sync, "all replicas are in sync")
+
+
+def leaderless(run: Run) -> None:
+    """Topics have one replica, and a node of three is gone: workers name what nobody leads, and go on afterwards."""
+    cluster = run.deployment.brokers
+    assert isinstance(cluster, ThreeBrokers)
+    (worker,) = run.deployment.alive()
+    for _ in run.times(3, 1):
+        run.pause(1.0, 3.0)
+        gone = cluster.leaders(f"{PREFIX}.incident-events")[run.random.randrange(PARTITIONS)]
+        cluster.kill([gone])
+        run.did("kill -9 of the only node with a replica")
+        wait_for(lambda: _without_leader(worker) > 0, "the worker counts partitions that nobody leads")
+        if "no broker leads" not in worker.get("/ready")[1]:
+            run.result.problems.append(f"/ready does not say so: {worker.get('/ready')}")
+        run.pause(2.0, 8.0)
+        cluster.start([gone])
+        wait_until_flowing(run)
+        wait_for(lambda: _without_leader(worker) == 0, "the worker counts none any more")
+
+
+def _without_leader(worker: Worker) -> float:
+    found = re.search(r"^sla_partitions_without_leader (\S+)$", worker.get("/metrics")[1], re.MULTILINE)
+    return 0.0 if found is None else float(found[1])
 
 
 def _victims(run: Run, cluster: ThreeBrokers, what: str) -> list[int]:

@@ -42,12 +42,18 @@ SCENARIOS: dict[str, Callable[[str, int, Path, bool], Result]] = {
     "kill-at-random": _plan(kills.at_random, rate=200.0),
     "three-brokers": _plan(brokers.losses, rate=80.0, brokers=brokers.three_brokers, replication=3, held_back=True),
     "kill-at-deadlines": _plan(timers.at_deadlines, rate=100.0),
+    "rolling-restart": _plan(
+        brokers.rolling_restarts, rate=80.0, brokers=brokers.three_brokers, replication=3, held_back=True
+    ),
+    "leaderless": _plan(brokers.leaderless, rate=80.0, brokers=brokers.three_brokers, held_back=True),
     "permissions": _plan(permissions.withdrawn, rate=80.0, brokers=permissions.secured),
     "network": _plan(network.bad_network, rate=100.0, brokers=network.proxied),
     "zombies": _plan(workers.zombies, rate=120.0),
+    "held-alone": _plan(workers.held_alone, rate=100.0),
     "no-disk": _plan(disk.folders_fail, rate=100.0),
     "broker-restarts": _plan(brokers.restarts, rate=120.0),
     "broker-disk": _plan(broker_disks.fails, rate=100.0),
+    "cleaner-broken-off": _plan(broker_disks.cleaner_broken_off, rate=100.0),
     "churn": _plan(workers.churn, rate=120.0),
     "scale": _plan(workers.scale),
     "rolling-upgrade": _plan(upgrading.rolling_upgrade, tree=upgrading.earlier_tree),

@@ -6,11 +6,14 @@ import signal
 import threading
 import time
 
+from streams.runtime.settings import RuntimeSettings
+
 from .deployment import PARTITIONS, SESSION_S, Worker, wait_for
 from .run import Run
 from .service import applied, running, serves_since, wait_until_flowing
 
 MOST_ALIVE = 3
+_TRANSACTION_S = RuntimeSettings("", ()).transaction_timeout_ms / 1_000
 CLEAN = (0, -signal.SIGTERM)
 """How a stopped worker may end; by the signal itself when it had not come so far as to handle it."""
 
@@ -106,3 +109,20 @@ def zombies(run: Run) -> None:
         if not zombie.alive:
             run.did("zombie ended")
         deployment.wait_until_served()
+
+
+def held_alone(run: Run) -> None:
+    """SIGSTOP of the only worker for longer than its session and its transactions may last, then SIGCONT: the broker
+    has aborted what was open, and its tasks have to fence themselves."""
+    for _ in run.times(6, 3):
+        (worker,) = run.deployment.alive()
+        wait_until_flowing(run)
+        run.pause(0.0, 2.0)
+        worker.pause()
+        run.pause(_TRANSACTION_S + 1.0, _TRANSACTION_S + 6.0)
+        worker.resume()
+        run.did("SIGSTOP of the only worker past its transactions' timeout")
+        wait_until_flowing(run)
+        if not worker.alive:
+            run.result.problems.append(f"{worker.name} has ended")
+            run.deployment.start_worker()
