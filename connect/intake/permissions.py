@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from connect.intake.mapping.rules import Source
 from connect.intake.outcome import Event
@@ -10,6 +10,8 @@ from streams.sla.events import INCIDENT_RANK
 
 #: Events that need two people (R17): `allow` has to name each of them, `incident.*` does not include them.
 FOUR_EYES = frozenset(["incident.amended", "incident.annulled", "incident.policy_applied"])
+#: Names that a reason lists. A request may have thousands of items, each with its reason.
+_SHOWN = 20
 
 
 def forbidden(source: Source, event: Event) -> str | None:
@@ -21,9 +23,14 @@ def forbidden(source: Source, event: Event) -> str | None:
     if event_source != source.source and event_source in source.identities:
         return f"{source.name} may not publish events of source {event_source}, which is another source of this intake"
     if event_source != source.source and not any(_matches(each, event_source) for each in source.allow_sources):
-        own = ", ".join((source.source, *source.allow_sources))
+        own = _listed((source.source, *source.allow_sources))
         return f"{source.name} may not publish events of source {event_source[:120]}; allowed: {own} (`allow_sources`)"
     return None if not source.only_tenants else _other_tenant(source, event_type, event)
+
+
+def _listed(names: Sequence[str], conjunction: str = ", ") -> str:
+    shown = conjunction.join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else shown
 
 
 def _allows_type(source: Source, event_type: str) -> bool:
@@ -54,13 +61,14 @@ def _other_tenant(source: Source, event_type: str, event: Event) -> str | None:
     else:
         named += [str(each) for each in (event.get("subject"), fields.get("tenant_id")) if each is not None]
     if fields.get("scope") == "platform":
-        return f"{source.name} may not affect the whole platform; its tenants are {', '.join(source.only_tenants)}"
+        return f"{source.name} may not affect the whole platform; its tenants are {_listed(source.only_tenants)}"
+    allowed = source.only_tenants if len(named) < _SHOWN else frozenset(source.only_tenants)
     for tenant in named:
-        if tenant not in source.only_tenants:
-            return f"{source.name} may not affect tenant {tenant[:128]}; allowed: {', '.join(source.only_tenants)}"
+        if tenant not in allowed:
+            return f"{source.name} may not affect tenant {tenant[:128]}; allowed: {_listed(source.only_tenants)}"
     prefixes = source.id_prefixes or (f"{source.name}-",)
     for identity in ids:
         if identity is not None and not str(identity).startswith(prefixes):
-            known = " or ".join(prefixes)
+            known = _listed(prefixes, " or ")
             return f"{source.name} may not reach {str(identity)[:128]}; its ids begin with {known}"
     return None

@@ -17,22 +17,23 @@ _BEARER = "bearer "
 class Secret:
     """A token or signing key. Its text form hides the value."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "digest")
 
     def __init__(self, value: str) -> None:
         self._value = value.encode()
+        self.digest = hashlib.sha256(self._value).digest()
+        """Identifies the value: equal secrets have the same."""
 
     def __repr__(self) -> str:
         return "Secret(…)"
 
     def equals(self, given: str) -> bool:
         """Compare in a time that depends neither on how much of `given` is right nor on the secret's length."""
-        return hmac.compare_digest(self.digest, hashlib.sha256(given.encode(errors="replace")).digest())
+        return self.has_digest(_digest(given))
 
-    @property
-    def digest(self) -> bytes:
-        """Identifies the value: equal secrets have the same."""
-        return hashlib.sha256(self._value).digest()
+    def has_digest(self, given: bytes) -> bool:
+        """As `equals`, of the digest of what was given."""
+        return hmac.compare_digest(self.digest, given)
 
     def sign(self, message: bytes, algorithm: str = "sha256") -> bytes:
         """HMAC of a message; the algorithm is one of hashlib's names."""
@@ -54,10 +55,16 @@ def read_secrets(sources: Iterable[Source], environment: Mapping[str, str]) -> S
 
 def bearer(secrets: tuple[Secret, ...], authorization: str | None) -> bool:
     """Whether `Authorization: Bearer …` carries one of the tokens."""
+    return bool(bearers({"": secrets}, [""], authorization))
+
+
+def bearers(secrets: Secrets, sources: Iterable[str], authorization: str | None) -> list[str]:
+    """The sources whose tokens `Authorization: Bearer …` carries one of. There may be a source for each tenant, and
+    anybody may send a long text: it is hashed once."""
     if authorization is None or not authorization.lower().startswith(_BEARER):
-        return False
-    given = authorization[len(_BEARER) :].strip()
-    return any_matches(secrets, lambda secret: secret.equals(given))
+        return []
+    given = _digest(authorization[len(_BEARER) :].strip())
+    return [name for name in sources if any_matches(secrets[name], lambda secret: secret.has_digest(given))]
 
 
 def in_address(secrets: tuple[Secret, ...], given: str | None) -> bool:
@@ -83,3 +90,7 @@ def any_matches(secrets: tuple[Secret, ...], matches: Callable[[Secret], bool]) 
     for secret in secrets:
         found |= matches(secret)
     return found
+
+
+def _digest(given: str) -> bytes:
+    return hashlib.sha256(given.encode(errors="replace")).digest()

@@ -107,6 +107,23 @@ def test_a_scoped_source_reaches_its_tenants_only(
         assert told in reason(found)
 
 
+def test_a_reason_lists_a_few_of_many_names() -> None:
+    """A notification has up to 10,000 alerts, each with its reason, and a source may have thousands of tenants."""
+    many = tuple(f"tenant-{number}" for number in range(5_000))
+    scoped = replace(ACME, only_tenants=many, id_prefixes=tuple(f"{each}-" for each in many))
+    for changed in ({"tenant_ids": ["beta"]}, {"tenant_ids": None, "scope": "platform"}, {"tenant_ids": ["tenant-7"]}):
+        told = reason(plain(scoped, "incident.opened", incident_id="beta-7", **changed))
+        assert "tenant-19" in told
+        assert " and 4,980 more" in told
+        assert len(told) < 1_000
+    everyone = plain(scoped, "incident.opened", incident_id="tenant-4999-1", tenant_ids=list(many[-1_000:]))
+    assert (len(everyone.events), everyone.rejected) == (1, [])
+    others = tuple(f"/monitors/{number}" for number in range(100))
+    event = json.dumps(STRUCTURED_EXAMPLE | {"source": "/other"}).encode()
+    told = reason(translate.cloud_events(replace(SERVICES, allow_sources=others), cloudevents.STRUCTURED, {}, event))
+    assert " and 81 more (`allow_sources`)" in told
+
+
 def test_an_erasure_of_another_tenant_is_forbidden() -> None:
     data = {"tenant_id": "beta", "reason": "left us", "who": {"kind": "support", "id": "kim"}}
     event = STRUCTURED_EXAMPLE | {"type": "tenant.erased", "source": "/acme", "subject": "beta", "data": data}

@@ -24,11 +24,11 @@ class RequestGuard:
 
     def caller(self, request: web.Request, sources: Iterable[Source]) -> Source:
         """The source whose token the request carries. Raises RequestRejected 401. Every token is compared."""
-        given = request.headers.get("Authorization")
-        found = [source for source in sources if signatures.bearer(self._secrets[source.name], given)]
+        by_name = {source.name: source for source in sources}
+        found = signatures.bearers(self._secrets, by_name, request.headers.get("Authorization"))
         if not found:
             raise unauthorized("the token is missing or unknown; send `Authorization: Bearer TOKEN`")
-        return found[0]
+        return by_name[found[0]]
 
     def check_headers(self, request: web.Request, source: Source) -> None:
         """What can be checked before the body is read. Raises RequestRejected 401."""
