@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from yarl import URL
 
 from connect.intake.formats import registry
 from connect.intake.formats.rest import ROUTES
+from connect.intake.mapping.expressions import parse_expression
 from connect.intake.mapping.mapping_rule import Condition
 from connect.intake.mapping.paths import parse_path
 from connect.intake.permissions import FOUR_EYES
@@ -377,5 +379,44 @@ def test_an_incident_of_a_status_page_that_is_ignored_while_it_is_open_is_told()
 
             assert await changes({"id": "another", "impact": "none"}) == []
             assert await changes({}, {"impact": "none"}, {"impact": "none"}) == ["ignored_while_open"]
+
+    run(scenario)
+
+
+def test_an_end_that_is_ignored_while_the_incident_is_open_is_told() -> None:
+    """Somebody adds an alert that is only noise to `ignore` while it fires: its end is ignored too, with 202."""
+    outage = {"monitor": {"id": 7, "name": "noise"}, "heartbeat": {"time": "2026-04-10 07:50:00.000", "status": 0}}
+    over = {**outage, "heartbeat": {"time": "2026-04-10 07:55:00.000", "status": 1}}
+    pending = {**outage, "heartbeat": {"time": "2026-04-10 07:54:00.000", "status": 2}}
+    firing, ended = (json.loads(recorded(f"alertmanager-{name}")) for name in ("firing", "resolved"))
+    ended["alerts"] = ended["alerts"][:1]
+
+    async def scenario() -> None:
+        async with served() as bench:
+
+            async def changes(name: str, *bodies: object) -> list[tuple[str, str]]:
+                with capture_logs() as logs:
+                    for body in bodies:
+                        assert (await bench.hook(name, json.dumps(body).encode()))[0] == 202
+                found = [each for each in logs if each["event"] == "change_not_applied"]
+                return [(each["change"], each["incident"]) for each in found]
+
+            def ignore(name: str, condition: Condition) -> None:
+                loaded = bench.intake._mapping.loaded
+                source = replace(loaded.sources[name], ignore=((condition,),))
+                bench.intake.use(replace(loaded, sources={**loaded.sources, name: source}))
+
+            assert await changes("prometheus", firing) == []
+            assert await changes("uptime-kuma", outage) == []
+            ignore("prometheus", Condition(parse_path("labels.alertname"), frozenset(["gatewaydown"])))
+            ignore("uptime-kuma", Condition(parse_expression("monitor.name"), frozenset(["noise"])))
+            never_opened = copy.deepcopy(ended)
+            never_opened["alerts"][0]["fingerprint"] = "0" * 16
+            told = [("ignored_while_open", "prometheus-3b4b9ea4f3ae8b1a-20260410T075200.123456Z")]
+            assert await changes("prometheus", never_opened, ended, ended) == told, "once"
+            assert await changes("uptime-kuma", pending, over, over) == [("ignored_while_open", "uptime-kuma-7")]
+            unapplied = {"source": "prometheus", "change": "ignored_while_open"}
+            found = bench.intake.metrics.registry.get_sample_value("sla_intake_unapplied_total", unapplied)
+            assert found == 1
 
     run(scenario)

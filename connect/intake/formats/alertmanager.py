@@ -27,7 +27,7 @@ from connect.intake.formats import bearer_token
 from connect.intake.formats.source_format import Receipt, SourceFormat
 from connect.intake.mapping.classification import Classified, IgnoredByRule, Unmapped, classify, opened_fields
 from connect.intake.mapping.rules import Source
-from connect.intake.outcome import Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.outcome import IGNORED_WHILE_OPEN, Event, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from streams.sla.instants import DAY, HOUR, LATEST, MINUTE, SECOND, format_rfc3339, parse_rfc3339, to_datetime
 
 #: By the `version` of their notifications.
@@ -104,7 +104,7 @@ def _alert(item: str, alert: object, source: Source, received_at: int | None) ->
     subject = f"{source.name}-{fingerprint}-{_compact(started)}"
     match found:
         case IgnoredByRule(reason):
-            yield IgnoredItem(item, reason)
+            yield IgnoredItem(item, reason, None, subject, IGNORED_WHILE_OPEN)
         case Unmapped(reason):
             yield RejectedItem(item, "invalid", reason)
         case Classified():

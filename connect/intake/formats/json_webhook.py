@@ -45,7 +45,7 @@ from connect.intake.mapping.mapping_rule import MappingRule
 from connect.intake.mapping.matching import first_match, quoted
 from connect.intake.mapping.paths import FieldPath, PayloadTexts, lookup
 from connect.intake.mapping.rules import Source
-from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.outcome import IGNORED_WHILE_OPEN, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from connect.intake.sortable_ids import compact
 from streams.sla.instants import format_rfc3339
 from streams.sla.limits import MAX_ID_CHARACTERS
@@ -106,10 +106,14 @@ def _outcomes(
     if not isinstance(texts.item, dict):
         yield RejectedItem(item, "invalid", "expected an object")
         return
-    if (ignored := ignored_by_rule(source, texts)) is not None:
-        yield IgnoredItem(item, ignored.reason)
-        return
     states, reason = first_match(rules.state, texts)
+    if (ignored := ignored_by_rule(source, texts)) is not None:
+        # An incident that is not ended by this stays open: other messages about it may be ignored while it is.
+        ends = bool(states) and RESOLVED in facts_of(states[0])
+        subject = subject_of(rules, texts, source.name) if ends else None
+        known = subject if isinstance(subject, str) else None
+        yield IgnoredItem(item, ignored.reason, None, known, None if known is None else IGNORED_WHILE_OPEN)
+        return
     if not states:
         yield RejectedItem(item, "invalid", f"state: {reason}; map what means nothing to {IGNORED}")
         return
