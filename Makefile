@@ -25,10 +25,9 @@ demo: $(INSTALLED) ## real incidents through a real Kafka become alerts and serv
 	@$(BIN)/sla demo
 
 # Four processes for two cores: tests that wait for Kafka leave room for tests that compute (tests/conftest.py).
-# They are forked from one that has collected the tests (tests/preloaded/forked_run.py).
 # Bytecode is kept, whatever the environment says: hundreds of processes would compile the same modules.
 test: $(INSTALLED) ## all tests, four files at a time, each with the broker that it needs
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --processes 4 $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(INSTALLED) ## lint, format, types, layers, schema compatibility, documented settings, imports of tests, conventions
 	@echo "check: lint";    $(BIN)/ruff check --quiet .
@@ -60,7 +59,7 @@ bench: $(INSTALLED) ## the measured claims, measured here
 
 chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, ten times as many examples of each property, a real identity provider, the operations guide, then kills, pauses, broken brokers and networks
 	@$(BIN)/python -m tests.chaos.simulation --seeds 5000
-	@HYPOTHESIS_PROFILE=many $(BIN)/python -m pytest --processes 2 -m hypothesis
+	@HYPOTHESIS_PROFILE=many $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m hypothesis
 	@HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest tests/property/test_avro_compiled.py tests/property/test_codec_roundtrip.py
 	@$(BIN)/python -m pytest tests/providers
 	@$(BIN)/python -m pytest tests/kafka/operations_guide.py

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.preloaded.forked_run import ForkedRun
 from tests.preloaded.prepare import preparing
 from tests.preloaded.session import is_part_of_a_run, run_of_tests
 
@@ -30,20 +29,15 @@ gc.set_threshold(10_000, 20, 50)
 gc.disable()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--processes", type=int, default=0, help="run the tests in so many processes (default: in one)")
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Test processes share a folder for as long as the run lasts (tests/preloaded)."""
+    if is_part_of_a_run():  # a process of pytest-xdist
+        return
     run = ExitStack()
     config.add_cleanup(run.close)
-    if not is_part_of_a_run():
-        run.enter_context(run_of_tests())
-    if config.option.processes:
-        config.pluginmanager.register(ForkedRun(config.option.processes))
-        if any("kafka" in argument for argument in config.args):
-            run.enter_context(preparing())
+    run.enter_context(run_of_tests())
+    if config.getoption("numprocesses", 0) and any("kafka" in argument for argument in config.args):
+        run.enter_context(preparing())
 
 
 def pytest_collection_finish() -> None:
@@ -56,7 +50,7 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where processes share the tests (`make test`), files that mostly wait for Kafka alternate with files that
     compute. Files with faults come first, because they take longest."""
-    if not config.option.processes:
+    if not hasattr(config, "workerinput"):  # set by pytest-xdist
         return
     faults = {item.path for item in items if item.get_closest_marker("chaos")}
     files = list(dict.fromkeys(item.path for item in items))
