@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
+from streams import logs
+from streams.log_output import LogOutput
 from tests.preloaded.prepare import preparing
 from tests.preloaded.session import is_part_of_a_run, run_of_tests
 
@@ -27,6 +32,21 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 gc.set_threshold(10_000, 20, 50)
 # Modules and tests that are collected stay until the end: nothing of them is garbage.
 gc.disable()
+
+
+@pytest.fixture(autouse=True)
+def logs_of_one_test_alone() -> Iterator[None]:
+    """A command that a test runs in this process may set up its logs: the next test finds those of tests again."""
+    yield
+    root = logging.getLogger()
+    own = [each for each in root.handlers if isinstance(each, LogOutput)]
+    if own:
+        for each in own:
+            root.removeHandler(each)
+            each.close()
+        for name in (*logs._PACKAGES, "streams.runtime.transport"):
+            logging.getLogger(name).setLevel(logging.NOTSET)
+        structlog.reset_defaults()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,7 +8,6 @@ import logging
 import os
 import select
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,15 +21,10 @@ from tests.standard_modules import altered
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def stream() -> io.StringIO:
     out = io.StringIO()
     configure_logs(json=True, stream=out)
-    yield out
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return out
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -41,6 +35,13 @@ def test_bound_values_are_fields(stream: io.StringIO) -> None:
     structlog.get_logger("streams.example").bind(agent="incidents", partition=3).info("applied", offset=7)
     (line,) = lines(stream)
     assert line | {"agent": "incidents", "partition": 3, "offset": 7, "event": "applied", "level": "info"} == line
+
+
+def test_logs_that_a_test_set_up_are_gone_in_the_next_one() -> None:
+    """tests/conftest.py sees to it."""
+    assert not isinstance(structlog.get_config()["logger_factory"], structlog.stdlib.LoggerFactory)
+    assert not [each for each in logging.getLogger().handlers if isinstance(each, LogOutput)]
+    assert logging.getLogger("streams").level == logging.NOTSET
 
 
 def test_libraries_are_heard_from_warning_on_and_not_over_and_over(stream: io.StringIO) -> None:
