@@ -188,14 +188,36 @@ def _elapsing(hours: BusinessHours | None, start: int, amount: int, pauses: Paus
 def deadline(target: Target, hours: BusinessHours, start: int, pauses: Pauses = NO_PAUSES) -> int | None:
     """The deadline of a clock that starts at `start`; None while it is paused, or when that is after 9999 (R28)."""
     try:
-        if target.business_days is not None and not pauses.begins:
-            due: int | None = add_business_days(hours, start, target.business_days)
+        if target.business_days is not None:
+            due = _business_days(target.business_days, hours, start, pauses)
         else:
             running_hours, amount = _run(target, hours, start)
             due = _elapsing(running_hours, start, amount, pauses)
     except OverflowError:
         return None
     return due if due is not None and due <= LATEST else None
+
+
+def _business_days(days: int, hours: BusinessHours, start: int, pauses: Pauses) -> int | None:
+    """The n-th working day's deadline, moved by the business time of the pauses that begin before it (R14); None while
+    it is paused."""
+    due = add_business_days(hours, start, days)
+    if not pauses.begins:
+        return due
+    elapsed = _elapsing(hours, start, business_between(hours, start, due), pauses)
+    if elapsed is None or elapsed > due:
+        return elapsed
+    # The pauses so far took no business time. All of it may have run before the deadline, as by the closing of the day
+    # before; a pause of the closed hours between does not end the clock early.
+    number = bisect_right(pauses.ends, elapsed)
+    while number < len(pauses.begins) and pauses.begins[number] < due:
+        if number == len(pauses.ends):
+            return None
+        end = pauses.ends[number]
+        if end > due:  # paused over the deadline: due when business goes on
+            due = max(end, next(iter(_open_spans(hours, end)))[0])
+        number += 1
+    return due
 
 
 def _run(target: Target, hours: BusinessHours, start: int) -> tuple[BusinessHours | None, int]:

@@ -57,21 +57,35 @@ def is_open(hours: BusinessHours, at: int) -> bool:
 def deadline(target: Target, hours: BusinessHours, start: int, pauses: Spans) -> int:
     """The minute at which the target has run out."""
     if target.business_days is not None:
-        # Pauses put off by as much office time as they take.
-        due = business_days(target.business_days, hours, start)
-        if not pauses:
-            return due
-        left = sum(is_open(hours, at) for at in range(start, due))
-    else:
-        assert target.within is not None
-        left = target.within // MICROS
-    at, always = start, target.business_days is None and target.clock == "always"
+        return days_later(target.business_days, hours, start, pauses)
+    assert target.within is not None
+    left = target.within // MICROS
+    at, always = start, target.clock == "always"
     while left:
         resting = pauses and any(begin <= at < end for begin, end in pauses)
         if not resting and (always or is_open(hours, at)):
             left -= 1
         at += 1
     return at
+
+
+def days_later(days: int, hours: BusinessHours, start: int, pauses: Spans) -> int:
+    """Pauses put off by as much office time as they take; one over the deadline until the office goes on."""
+    due = business_days(days, hours, start)
+    for begin, end in pauses:
+        begin = max(begin, start)
+        if begin >= due or end <= begin:
+            continue
+        taken = sum(is_open(hours, at) for at in range(begin, end))
+        if end > due and not any(is_open(hours, at) for at in range(begin, due)):
+            due = end
+            while not is_open(hours, due):
+                due += 1
+            continue
+        while taken:
+            taken -= is_open(hours, due)
+            due += 1
+    return due
 
 
 def business_days(days: int, hours: BusinessHours, start: int) -> int:

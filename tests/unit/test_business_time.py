@@ -86,6 +86,47 @@ def test_r28_nothing_is_due_after_the_year_9999() -> None:
     assert calendar.business_between(OFFICE, LATEST - MINUTE, LATEST) == 0
 
 
+PAUSED = [
+    # (opened, pauses, deadline of one business day)
+    ("2026-03-07T10:00:00Z", [("2026-03-07T12:00:00Z", "2026-03-07T13:00:00Z")], "2026-03-10T09:00:00Z"),  # Saturday
+    ("2026-03-02T18:00:00Z", [("2026-03-03T17:30:00Z", "2026-03-03T18:00:00Z")], "2026-03-04T09:00:00Z"),  # evening
+    ("2026-03-02T10:00:00Z", [("2026-03-02T08:00:00Z", "2026-03-02T09:00:00Z")], "2026-03-03T10:00:00Z"),  # before it
+    ("2026-03-02T10:00:00Z", [("2026-03-02T12:00:00Z", "2026-03-02T13:00:00Z")], "2026-03-03T11:00:00Z"),
+    ("2026-03-02T09:00:00Z", [("2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z")], "2026-03-03T17:00:00Z"),
+    # It began before the deadline and ends after it: nothing is past when it ends.
+    ("2026-03-02T09:00:00Z", [("2026-03-02T17:30:00Z", "2026-03-03T12:00:00Z")], "2026-03-03T12:00:00Z"),
+    ("2026-03-02T09:00:00Z", [("2026-03-02T17:30:00Z", "2026-03-03T18:00:00Z")], "2026-03-04T09:00:00Z"),
+    ("2026-03-02T09:00:00Z", [("2026-03-02T17:30:00Z", None)], None),
+    ("2026-03-02T10:00:00Z", [("2026-03-02T12:00:00Z", None)], None),
+    ("2026-03-02T09:00:00Z", [("2026-03-03T09:00:00Z", "2026-03-03T12:00:00Z")], "2026-03-03T09:00:00Z"),  # too late
+    (
+        "2026-03-02T09:00:00Z",
+        [("2026-03-02T17:30:00Z", "2026-03-03T18:00:00Z"), ("2026-03-03T19:00:00Z", "2026-03-04T10:30:00Z")],
+        "2026-03-04T10:30:00Z",
+    ),
+]
+
+
+@pytest.mark.parametrize(("start", "spans", "expected"), PAUSED)
+def test_r14_a_deadline_in_business_days_moves_by_the_business_time_of_pauses(
+    start: str, spans: list[tuple[str, str | None]], expected: str | None
+) -> None:
+    pauses = calendar.Pauses()
+    for begin, end in spans:
+        pauses.begin(parse_rfc3339(begin))
+        if end is not None:
+            pauses.end(parse_rfc3339(end))
+    found = calendar.deadline(Target(business_days=1), OFFICE, parse_rfc3339(start), pauses)
+    assert (None if found is None else format_rfc3339(found)) == expected
+
+
+def test_r14_a_business_day_with_other_hours_keeps_its_local_time_after_a_pause_that_is_over() -> None:
+    short = BusinessHours("UTC", ((9 * 60, 17 * 60), (9 * 60, 12 * 60), *WEEK[2:]), None)
+    over = calendar.Pauses([(parse_rfc3339("2026-03-02T10:00:00Z"), parse_rfc3339("2026-03-02T11:00:00Z"))])
+    found = calendar.deadline(Target(business_days=1), short, parse_rfc3339("2026-03-02T16:30:00Z"), over)
+    assert found == parse_rfc3339("2026-03-03T16:30:00Z")
+
+
 @pytest.mark.parametrize(
     ("zone", "month", "start", "end"),
     [
