@@ -1,7 +1,7 @@
 """Makes the stored pages of a partition consistent after a crash, or as a release before has left them. Pure.
 
 Rows are written one by one, so a crash may leave some of a change. Repairs follow one rule: an alert may be sent twice,
-and what may be open at the destination is ended.
+and what may be open at the destination is ended. The process that has written them may have had a clock that was ahead.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from connect.notify.digest import digest_page, ended, incident_of_digest, key_of
 from connect.notify.message import DIGEST, Message
 from connect.notify.page import Page
 from connect.notify.pending_messages import with_end
+from connect.notify.retry_policy import by_clock
 
 
 class RecoveredPage(NamedTuple):
@@ -47,9 +48,13 @@ def recovered(
         )
         for key in sorted({*digests, *moved, *members})
     ]
-    return found + [
-        RecoveredPage(before[page.incident], _with_ends(_incident(page), destination)) for page in incidents
-    ]
+    found += [RecoveredPage(before[page.incident], _with_ends(_incident(page), destination)) for page in incidents]
+    return [each._replace(page=_by_clock(each.page, destination, now)) for each in found]
+
+
+def _by_clock(page: Page, destination: Destination, now: int) -> Page:
+    pending = tuple(by_clock(destination, each, now) for each in page.pending)
+    return page if pending == page.pending else replace(page, pending=pending)
 
 
 def _digest(

@@ -35,6 +35,16 @@ def next_try(destination: Destination, message: Message, now: int, retry_after: 
     return min(now + wait, give_up_at)
 
 
+def by_clock(destination: Destination, message: Message, now: int) -> Message:
+    """A message that another process has stored, whose clock may have been ahead: it began to wait by `now` at the
+    latest, and no attempt is further ahead than a wait can be."""
+    schedule, longest = destination.kind.retry_schedule or (), LONGEST_RETRY_AFTER
+    if 0 < message.tries <= len(schedule):
+        longest = max(longest, schedule[message.tries - 1])
+    due = message.due if message.due <= now + longest else now
+    return message._replace(due=due, since=min(message.since, now))
+
+
 def _jitter(seed: str) -> float:
     """From 0 up to 1, always the same for a seed, so that every replay waits equally long."""
     return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") / 2**32

@@ -595,6 +595,32 @@ def test_a_clock_that_is_set_back_delays_nothing(kind: str) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_retry_that_a_notifier_whose_clock_was_ahead_has_stored_is_not_waited_for(kind: str) -> None:
+    """By nine hours, as where local time was set as UTC; another notifier has its partitions now."""
+
+    async def scenario() -> None:
+        bench = Bench(destination(kind))
+        bench.clock.at = ahead = 9 * HOUR
+        bench.start()
+        bench.sender.always = failed
+        await bench.give(trigger("breached", "inc-1"))
+        await bench.pass_to(ahead // SECOND + 1)
+        await bench.delivery.suspend(0)
+        after = Bench(bench.to, bench.store)
+        after.sender.always = failed
+        await after.store.write(0, after.delivery.load(0, bench.store.kept(0, "d").pages()))
+        after.delivery.rows_written()
+        after.start()
+        await after.pass_to(2)
+        assert len(after.sender.heard) >= 1
+        await after.pass_to(bench.to.give_up_after // SECOND + 400)
+        assert [each.message.id for each in after.store.parked()] == ["breached-inc-1--"]
+        assert after.delivery.pending == 0
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("kind", ["webhook", "pagerduty", "slack"])
 def test_one_more_alert_of_an_incident_of_which_many_wait_looks_at_the_new_one(
     monkeypatch: pytest.MonkeyPatch, kind: str
