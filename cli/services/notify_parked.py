@@ -124,14 +124,16 @@ def _replace(
 
 
 def _parked(settings: Settings, destination: str | None) -> list[tuple[int, Parked]]:
-    """The parked messages of a destination, or of all, each with its partition, the oldest first. Ends the command
-    where nobody knows the destination: it is misspelled, and nothing would be done. Raises BrokerProblem."""
+    """The parked messages of a destination, or of all, each with its partition, the oldest first; without those that a
+    notifier is asked to retry. Ends the command where nobody knows the destination: it is misspelled, and nothing would
+    be done. Raises BrokerProblem."""
     from cli.support.console import safe
     from connect.kafka_io.reader import read_topics
     from connect.notify.page_store_rows import TOPIC, read_key, read_parked
     from connect.notify.routing.recorded import is_recorded, read_recorded
 
-    found: dict[tuple[int, bytes], Parked] = {}
+    found: dict[tuple[int, str, str], Parked] = {}
+    asked: set[tuple[int, str, str]] = set()
     known: set[str] = set()
     topic = f"{settings.topic_prefix}.{TOPIC}"
     for record in read_topics(settings.bootstrap(), [topic], settings.aiokafka_security(), watch=shown("rows read")):
@@ -142,16 +144,22 @@ def _parked(settings: Settings, destination: str | None) -> list[tuple[int, Park
         key = read_key(record.key)
         if key is not None:
             known.add(key.destination)
-        if key is None or key.kind != "parked" or record.key is None:
+        if key is None or key.kind not in {"parked", "retry"}:
             continue
-        parked = read_parked(record.key, record.value)
-        if parked is None:
-            found.pop((record.partition, record.key), None)
+        place = record.partition, key.destination, key.rest
+        if key.kind == "retry":
+            (asked.discard if record.value is None else asked.add)(place)
+        elif (parked := read_parked(record.key, record.value)) is None:
+            found.pop(place, None)
         else:
-            found[record.partition, record.key] = parked
+            found[place] = parked
     if destination is not None and known and destination not in known:
         wrong_use(f"there is no destination {safe(destination)}; there are: {', '.join(map(safe, sorted(known)))}")
-    wanted = [(where, each) for (where, _), each in found.items() if destination in {None, each.destination}]
+    wanted = [
+        (place[0], each)
+        for place, each in found.items()
+        if destination in {None, each.destination} and place not in asked
+    ]
     return sorted(wanted, key=lambda pair: pair[1].at)
 
 

@@ -14,7 +14,7 @@ from connect.notify.digest import digest_page, ended, fold, incident_of_digest, 
 from connect.notify.kind_change import JudgedPage, judged_anew
 from connect.notify.message import DIGEST, Message, digest_key
 from connect.notify.page import Page
-from connect.notify.page_store_rows import StateRow, changes
+from connect.notify.page_store_rows import StateRow, changes, unparked_row
 from connect.notify.pending_pages import PageKey, PendingPages
 from connect.notify.recovery import recovered
 from connect.notify.triggers import PageTrigger
@@ -90,9 +90,11 @@ class DestinationPages:
         return self._changed(key, page, now)
 
     def retry(self, partition: int, incident: str, message: Message, now: int) -> PageChange:
-        """A parked message waits again."""
+        """A parked message waits again; then it is parked no more."""
         key = PageKey(partition, incident)
-        return self._changed(key, self._page(key).requeued(message, self._destination, now), now)
+        change = self._changed(key, self._page(key).requeued(message, self._destination, now), now)
+        change.rows.append(unparked_row(self._destination.name, message))
+        return change
 
     def start(self, key: PageKey) -> list[StateRow]:
         """The first message of a page is about to be sent. What may be open there afterwards is stored before."""

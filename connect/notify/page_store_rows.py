@@ -131,15 +131,20 @@ def parked_row(parked: Parked) -> StateRow:
     return StateRow(_key(parked.destination, "parked", parked.message.id), value)
 
 
-def retry_rows(parked: Parked) -> tuple[StateRow, StateRow]:
-    """The rows that have a running or later notifier retry it: the request first, then the end of the parked row."""
-    request = StateRow(_key(parked.destination, "retry", parked.message.id), _message(parked.incident, parked.message))
-    return request, discard_row(parked)
+def retry_rows(parked: Parked) -> tuple[StateRow]:
+    """The request that has a running or later notifier retry it. Who takes it over ends the parked row too: an end that
+    is written here could come behind the row of the next failure, and nobody would see that one."""
+    return (StateRow(_key(parked.destination, "retry", parked.message.id), _message(parked.incident, parked.message)),)
 
 
 def retried_row(destination: str, message: Message) -> StateRow:
     """The end of a request."""
     return StateRow(_key(destination, "retry", message.id), None)
+
+
+def unparked_row(destination: str, message: Message) -> StateRow:
+    """The end of a parked row."""
+    return StateRow(_key(destination, "parked", message.id), None)
 
 
 def probe_row(destination: str) -> StateRow:
@@ -203,7 +208,7 @@ def waiting_since(kind: RowKind, value: bytes) -> int:
 
 def discard_row(parked: Parked) -> StateRow:
     """The row that discards a parked message."""
-    return StateRow(_key(parked.destination, "parked", parked.message.id), None)
+    return unparked_row(parked.destination, parked.message)
 
 
 class StoredPages:

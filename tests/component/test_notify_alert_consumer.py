@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from connect.notify import alert_consumer, delivery_queue, row_feed
 from connect.notify.alert_consumer import PARKED_RETENTION
 from connect.notify.commit_texts import CommitText, commit_text, read_commit_text
+from connect.notify.destinations.answers import Undeliverable
 from connect.notify.incident_summaries import IncidentSummaries
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
@@ -25,6 +26,7 @@ from connect.notify.page_store_rows import (
     StateRow,
     StoredPages,
     changes,
+    discard_row,
     parked_row,
     pending_row,
     retry_rows,
@@ -495,14 +497,17 @@ def test_what_can_t_be_read_back_makes_the_worker_reconnect() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("release", ["present", "before"])
 @pytest.mark.parametrize("running", [True, False], ids=["running", "later"])
-def test_a_parked_message_is_tried_again_when_an_operator_asks(running: bool) -> None:
+def test_a_parked_message_is_tried_again_when_an_operator_asks(running: bool, release: str) -> None:
+    """The command of a release before has ended the parked row itself."""
+
     async def scenario() -> None:
         desk = Desk()
         page = Page("inc-1").apply(trigger("breached", id_="e1"), desk.bench.to, 0, busy=False)
         parked = Parked("d", "inc-1", page.head, "HTTP 400", 0)
         await desk.bench.store.write(0, [parked_row(parked)])
-        asked = retry_rows(parked)
+        asked = [*retry_rows(parked), *([discard_row(parked)] if release == "before" else [])]
         if not running:
             await desk.bench.store.write(0, asked)
         await desk.start()
@@ -513,6 +518,24 @@ def test_a_parked_message_is_tried_again_when_an_operator_asks(running: bool) ->
         await desk.until(lambda: desk.heard == ["e1"])
         await desk.until(lambda: desk.bench.store.left() == [])
         await desk.until(lambda: desk.bench.store.parked() == [])
+
+    play(scenario)
+
+
+def test_a_message_that_fails_again_while_an_operator_asks_for_more_stays_parked() -> None:
+    """The command may be held between its rows, and an answer that is final comes within milliseconds."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        desk.bench.sender.always = lambda _: Undeliverable("HTTP 404")
+        await desk.bench.store.write(0, [parked_row(parked_at(0, "e1"))])
+        await desk.start()
+        for row in retry_rows(parked_at(0, "e1")):
+            await desk.bench.store.write(0, [row])
+            desk.kafka.put(ROWS, row.value, key=row.key)
+            await desk.until(lambda: desk.heard == ["e1"])
+            await desk.until(lambda: [each.reason for each in desk.bench.store.parked()] == ["HTTP 404"])
+        assert len(desk.bench.store.parked()) == 1
 
     play(scenario)
 

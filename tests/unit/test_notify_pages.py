@@ -20,12 +20,14 @@ from connect.notify.page_store_rows import (
     Parked,
     StoredPages,
     changes,
+    discard_row,
     parked_row,
     prefix_of,
     read_key,
     read_parked,
     retried_row,
     retry_rows,
+    unparked_row,
 )
 from connect.notify.retry_policy import CircuitBreaker, next_try
 from connect.notify.triggers import page_trigger
@@ -401,8 +403,8 @@ def test_a_parked_message_and_the_request_to_try_it_again() -> None:
     row = parked_row(parked)
     assert read_parked(*row) == parked
     assert read_parked(row.key, b"{}") is None
-    asked, ended = retry_rows(parked)
-    assert ended == (row.key, None)
+    (asked,) = retry_rows(parked)
+    assert unparked_row("hook", parked.message) == discard_row(parked) == (row.key, None)
     kept = StoredPages("hook")
     kept.read(*asked)
     assert kept.retries == {parked.message.id: ("inc-1", parked.message)}

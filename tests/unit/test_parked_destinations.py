@@ -11,7 +11,15 @@ from cli.main import app
 from connect.kafka_io import reader
 from connect.kafka_io.reader import TopicRecord
 from connect.notify.message import Message
-from connect.notify.page_store_rows import Parked, StateRow, parked_row
+from connect.notify.page_store_rows import (
+    Parked,
+    StateRow,
+    parked_row,
+    read_parked,
+    retried_row,
+    retry_rows,
+    unparked_row,
+)
 from connect.notify.routing.recorded import RecordedRoutes, recorded_key, recorded_row
 from connect.notify.routing.rules import Match, Route
 
@@ -43,6 +51,18 @@ def test_an_unknown_destination_is_named_with_those_that_there_are(
     rows: list[StateRow], words: tuple[str, ...]
 ) -> None:
     assert parked(*words, "--destination", "hok") == (2, "there is no destination hok; there are: hook, pager\n")
+
+
+def test_a_message_that_a_notifier_is_asked_to_retry_is_not_listed_until_it_fails_again(rows: list[StateRow]) -> None:
+    message = read_parked(*PARKED)
+    assert message is not None
+    rows += retry_rows(message)
+    assert parked("list") == (0, "nothing is parked\n")
+    assert parked("retry", "e1")[0] == 2
+    rows += [unparked_row("hook", message.message), retried_row("hook", message.message)]
+    assert parked("list") == (0, "nothing is parked\n")
+    rows.append(PARKED)
+    assert "HTTP 400" in parked("list")[1]
 
 
 def test_a_known_destination_may_have_nothing_parked(rows: list[StateRow]) -> None:
