@@ -54,7 +54,7 @@ _ROLES: Mapping[str, _Role] = {
         read=(*_INPUTS, *_INTERNAL, LEGACY, *_CHANGELOGS),
         write=(*_DECIDED, *_INTERNAL, "credits", "tenant-months", "rejected", *_CHANGELOGS),
         purge=_INTERNAL,
-        checked=(*_INPUTS, *_INTERNAL, *_CHANGELOGS),
+        checked=(*_INPUTS, *_INTERNAL, *_CHANGELOGS, *_DECIDED, "credits", "tenant-months", "rejected"),
     ),
     "intake": _Role(
         "sla intake",

@@ -76,6 +76,11 @@ _BY_CODE: Final = {
     ),
     58: KafkaCause(CauseKind.AUTHENTICATION, f"authentication failed; {_CHECK_SASL}"),
     65: KafkaCause(CauseKind.AUTHORIZATION, f"this user is not allowed to use the delegation token; {_ACLS}"),
+    87: KafkaCause(
+        CauseKind.OTHER,
+        "a record is invalid: a topic takes no record without a key while its cleanup.policy has compact; `sla topics "
+        "apply` puts cleanup policies right",
+    ),
 }
 #: OpenSSL's codes of why a certificate is not accepted.
 _BY_VERIFICATION: Final = {

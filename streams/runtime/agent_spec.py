@@ -23,6 +23,8 @@ class AgentSpec:
     """Topics that versions before wrote to: read as well if they exist when the worker starts."""
     writes: tuple[str, ...] = ()
     """The topics that it writes, apart from its changelog: all must exist before the worker starts."""
+    compacted: frozenset[str] = frozenset()
+    """Those of `writes` that keep the newest record of each key; of the others every record counts."""
     purges: frozenset[str] = frozenset()
     """Those of its topics that it alone reads: records are deleted once they are applied."""
     internal: frozenset[str] = frozenset()

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.kafka import aiokafka_clients
 from streams.kafka.cancellation import cancelled_by_us
-from streams.kafka.causes import CauseKind, cause_of, explained_error
+from streams.kafka.causes import cause_of, explained_error
 from streams.kafka.shutdown import end_consumer
 from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
+from streams.kafka.unexplained import message_of
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.interfaces import Bounds
 from streams.runtime.recovery_progress import Progress
@@ -70,7 +70,7 @@ class Offsets:
             consumer = await self._consumer(None, committed=False)
             ends: Mapping[TopicPartition, int] = await consumer.end_offsets(list(partitions))
         except Exception as error:
-            raise TaskInterrupted(f"end offsets: {cause_of(error).text}") from error
+            raise TaskInterrupted(f"end offsets: {message_of(error)}") from error
         return ends
 
     async def starts(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -157,7 +157,9 @@ class Offsets:
     def _fail(self, request: _EndRequest, error: BaseException) -> None:
         self._unanswered |= request.partitions
         if not request.answer.done():
-            request.answer.set_exception(TaskInterrupted(f"end offsets: {cause_of(error).text}"))
+            interrupted = TaskInterrupted(f"end offsets: {message_of(error)}")
+            interrupted.__cause__ = error
+            request.answer.set_exception(interrupted)
 
     async def _ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         wanted = list(partitions)
@@ -270,7 +272,4 @@ class KafkaLog:
         return {each.topic: ends[each] for each in self._inputs}
 
     def _interrupted(self, what: str, error: Exception) -> TaskInterrupted:
-        cause = cause_of(error)
-        unknown = cause.kind is CauseKind.OTHER and not isinstance(error, KafkaError | OSError)
-        text = repr(error) if unknown else cause.text
-        return TaskInterrupted(f"{what}: {text}", agent=self._agent, partition=self._partition)
+        return TaskInterrupted(f"{what}: {message_of(error)}", agent=self._agent, partition=self._partition)

@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import cast
 
 from streams.kafka.cancellation import CLIENT_ENDED, cancelled_by_us, end_of
+from streams.kafka.unexplained import unexplained
 from streams.runtime.errors import (
     OffsetsDiffer,
     RecordFailed,
@@ -319,7 +320,8 @@ class StreamTask(TaskStatus):
 
     async def _on_fault(self, error: Exception) -> None:
         backoff_s = self._retry_policy.with_fault(error)
-        unexpected = not isinstance(error, TaskInterrupted)
+        again = str(error) == self.interrupted  # Kafka is tried without end: one traceback is enough
+        unexpected = not isinstance(error, TaskInterrupted) or (unexplained(error.__cause__) and not again)
         self._logger.warning("task_interrupted", error=repr(error), retry_in_s=backoff_s, exc_info=unexpected)
         if backoff_s is None:
             await self._halt(error)

@@ -35,6 +35,8 @@ class TopicWatch:
         """Their timestamps are arrivals, and so must be the broker's (R32)."""
         self._legacy = {topic for spec in agents for topic in spec.legacy_topics}
         self._needed = self._inputs.union(*(spec.writes for spec in agents))
+        self._states = {topic for spec in agents for topic in spec.compacted}
+        self._events = self._needed - self._inputs - self._states
         self._changelogs = {settings.changelog(spec.name) for spec in agents}
         self._needed |= self._changelogs
         self._missing: list[str] = []
@@ -44,9 +46,7 @@ class TopicWatch:
     async def look(self) -> bool:
         """Whether Kafka answers, and every topic is there in its shape."""
         try:
-            found = await self._offsets.topics(
-                sorted(self._needed | self._legacy), sorted(self._inputs | self._changelogs)
-            )
+            found = await self._offsets.topics(sorted(self._needed | self._legacy), sorted(self._needed))
         except TaskInterrupted as error:
             if self.problem is None:
                 self._logger.warning("kafka_unavailable", reason=str(error))
@@ -65,8 +65,11 @@ class TopicWatch:
         self.existing = frozenset(found)
         self._leaders.observe(found)
         shape = None if missing else self._shape_problem(found)
-        # Arrivals that are not the broker's are told, and work goes on: they are right where clocks of senders are.
-        reported = shape if missing or shape is not None else self._arrival_problem(found)
+        # What follows is told, and work goes on: arrivals that are not the broker's are right where clocks of senders
+        # are, and outputs are there until Kafka cleans up.
+        reported = shape
+        if not missing and shape is None:
+            reported = self._output_problem(found) or self._arrival_problem(found)
         if reported is not None and (self.problem is None or reported["reason"] != self.problem.get("reason")):
             self._logger.error("topics_misshapen", **reported)
         self.problem = reported if not missing else self._problem(missing) if not denied else _denied(denied)
@@ -100,6 +103,10 @@ class TopicWatch:
                 )
                 return {"reason": f"{reason}: create the topic anew with as many", "topic": topic}
         wrong = cleanup_problem(found, sorted(self._inputs), sorted(self._changelogs))
+        return None if wrong is None else {"reason": wrong[1], "topic": wrong[0]}
+
+    def _output_problem(self, found: Mapping[str, TopicDescription]) -> dict[str, object] | None:
+        wrong = cleanup_problem(found, sorted(self._events), sorted(self._states))
         return None if wrong is None else {"reason": wrong[1], "topic": wrong[0]}
 
     def _arrival_problem(self, found: Mapping[str, TopicDescription]) -> dict[str, object] | None:

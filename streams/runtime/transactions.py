@@ -12,7 +12,9 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.kafka import aiokafka_clients
 from streams.kafka.causes import cause_of
+from streams.kafka.invalid_records import InvalidRecordError
 from streams.kafka.shutdown import abandon_transaction
+from streams.kafka.unexplained import message_of
 from streams.runtime.checkpoint import CHECKPOINT_KEY
 from streams.runtime.errors import TaskError, TaskFenced, TaskInterrupted, TimestampsRefused, WriteRefused
 from streams.runtime.interfaces import Write
@@ -29,6 +31,7 @@ _REFUSED = (
     kafka.TransactionalIdAuthorizationFailed,
     kafka.UnsupportedVersionError,
     kafka.RecordListTooLargeError,
+    InvalidRecordError,
 )
 
 
@@ -173,4 +176,4 @@ class KafkaTransactions:
         if any(isinstance(each, kafka.InvalidTimestampError) for each in causes):
             reason = "stream time is further from the broker's clock than its topics allow (message.timestamp.*.max.ms)"
             return TimestampsRefused(reason, agent=self._agent, partition=self._partition)
-        return TaskInterrupted(cause_of(error).text, agent=self._agent, partition=self._partition)
+        return TaskInterrupted(message_of(error), agent=self._agent, partition=self._partition)

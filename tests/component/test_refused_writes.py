@@ -6,6 +6,7 @@ import asyncio
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from aiokafka import errors
 from aiokafka.errors import (
     InvalidTimestampError,
     KafkaError,
@@ -14,7 +15,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from streams.runtime.errors import TimestampsRefused, WriteRefused
+from streams.runtime.errors import TaskInterrupted, TimestampsRefused, WriteRefused
 from streams.runtime.fetch_failures import FetchFailures
 from streams.runtime.interfaces import Write
 from streams.runtime.processor import Effects, Send
@@ -45,6 +46,25 @@ def test_the_reason_names_the_topic(cause: type[Exception]) -> None:
     asyncio.run(scenario())
 
 
+def test_a_record_that_kafka_calls_invalid_is_refused() -> None:
+    """It takes none without a key in a compacted topic, now or later; aiokafka knows no name for this answer."""
+
+    async def scenario() -> None:
+        transactions = KafkaTransactions(RuntimeSettings("sla", ("127.0.0.1:1",)), "diary", 0)
+        await transactions.discard()
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_exception(errors.for_code(87)())
+        transactions._producer = Mock(begin_transaction=AsyncMock(), send_batch=AsyncMock(return_value=answer))
+        effects = Effects()
+        effects.send(Send("sla.out", 3, None, b"v", []))
+        with pytest.raises(
+            WriteRefused, match=r"takes no record without a key.*cleanup\.policy.*sla\.out, partition 3"
+        ):
+            await transactions.commit(Write(effects, b"", {}, 0))
+
+    asyncio.run(scenario())
+
+
 def test_the_refusal_counts_where_other_partitions_only_say_that_the_transaction_failed() -> None:
     """Else the task would count as recovering, for which nobody is woken."""
 
@@ -63,6 +83,23 @@ def test_the_refusal_counts_where_other_partitions_only_say_that_the_transaction
         effects.send(Send("sla.out", 3, b"k", b"v", []))
         with pytest.raises(WriteRefused, match=r"sla\.out, partition 3"):
             await transactions.commit(Write(effects, b"", {}, 0))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [(KafkaError("failed"), r"^KafkaError: failed$"), (KeyError("sla.out"), r"KeyError\('sla.out'\)")],
+)
+def test_a_failed_send_is_told_by_its_cause_and_a_defect_with_its_class(cause: Exception, told: str) -> None:
+    async def scenario() -> None:
+        transactions = KafkaTransactions(RuntimeSettings("sla", ("127.0.0.1:1",)), "diary", 0)
+        await transactions.discard()
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_exception(cause)
+        transactions._producer = Mock(begin_transaction=AsyncMock(), send_batch=AsyncMock(return_value=answer))
+        with pytest.raises(TaskInterrupted, match=told):
+            await transactions.commit(Write(Effects(), b"", {}, 0))
 
     asyncio.run(scenario())
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from unittest.mock import AsyncMock, Mock
 
 import pytest
+from aiokafka import TopicPartition
 from memory_log import MemoryLog, MemoryTransactions, broker_away
+from structlog.testing import capture_logs
 from task_bench import MS, Bench, Diary, last_applied, run
 
 from streams.errors import PolicyChanged
 from streams.metrics import REGISTRY
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
-from streams.runtime.errors import TimestampsRefused, WriteRefused
+from streams.runtime.errors import TaskInterrupted, TimestampsRefused, WriteRefused
+from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.task import StreamTask, TaskState
@@ -175,6 +179,49 @@ def test_a_task_that_starts_again_says_what_interrupted_it(monkeypatch: pytest.M
         await task.stop()
 
     run(scenario)
+
+
+def test_what_neither_kafka_nor_the_network_explains_has_a_traceback_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried without end, and by its text alone nobody finds where it came from."""
+    causes: list[Exception] = [ConnectionRefusedError(), KeyError("offsets"), KeyError("offsets"), KeyError("rows")]
+
+    async def scenario() -> None:
+        bench = Bench()
+        committed = bench.log.committed
+
+        async def failing() -> Mapping[str, int]:
+            if causes:
+                log = KafkaLog(RuntimeSettings("sla", ()), Mock(), "diary", 0, ())
+                raise log._interrupted("committed offsets", causes[0]) from causes.pop(0)
+            return await committed()
+
+        monkeypatch.setattr(bench.log, "committed", failing)
+        with capture_logs() as logs:
+            task = bench.start()
+            for number in range(6):
+                await bench.tick(10_000 * number)
+        told = [(each["error"], each["exc_info"]) for each in logs if each["event"] == "task_interrupted"]
+        assert [exc_info for _, exc_info in told] == [False, True, False, True]
+        assert "KeyError('offsets')" in told[1][0]
+        assert task.reported == (TaskState.RUNNING, "")
+        await task.stop()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("method", ["ends", "written"])
+def test_an_unexplained_error_of_a_request_for_ends_has_its_class(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text of a KeyError is a key."""
+
+    async def scenario() -> None:
+        offsets = Offsets(RuntimeSettings("sla", ()))
+        monkeypatch.setattr(offsets, "_consumer", AsyncMock(side_effect=KeyError(7)))
+        with pytest.raises(TaskInterrupted, match=r"end offsets: KeyError\(7\)") as raised:
+            await getattr(offsets, method)((TopicPartition("sla.in", 0),))
+        assert isinstance(raised.value.__cause__, KeyError)
+        await offsets.close()
+
+    asyncio.run(scenario())
 
 
 def test_an_outage_brings_a_task_no_nearer_to_its_halt() -> None:

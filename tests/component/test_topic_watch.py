@@ -285,6 +285,47 @@ def test_a_topic_of_another_shape_keeps_it_from_being_ready(
     assert unusable() == 0
 
 
+@pytest.mark.parametrize(
+    ("topic", "cleanup", "reason"),
+    [
+        ("eu.out", "compact", "eu.out has cleanup.policy compact, which loses events; it must be delete"),
+        ("eu.out", "compact,delete", "eu.out has cleanup.policy compact,delete, which loses events"),
+        ("eu.newest", "delete", "eu.newest has cleanup.policy delete, which loses state; it must be compact"),
+    ],
+)
+def test_an_output_topic_that_loses_records_is_told_and_work_goes_on(topic: str, cleanup: str, reason: str) -> None:
+    """Kafka takes no record without a key in a compacted topic, and others would lose events that nobody has read."""
+    wanted = all_topics() | {
+        "eu.out": TopicDescription(4, ID, "delete", "CreateTime"),
+        "eu.newest": TopicDescription(4, ID, "compact"),
+    }
+
+    class Settings(Topics):
+        async def topics(self, names: Iterable[str], cleanup_of: Iterable[str] = ()) -> dict[str, TopicDescription]:
+            asked, found = set(cleanup_of), await super().topics(names)
+            return {name: each if name in asked else each._replace(cleanup="") for name, each in found.items()}
+
+    topics = Settings(wanted)
+    spec = AgentSpec(
+        "diary",
+        ("eu.in",),
+        lambda _: None,  # type: ignore[arg-type,return-value]
+        writes=("eu.out", "eu.newest"),
+        compacted=frozenset(["eu.newest"]),
+    )
+    watched = TopicWatch(SETTINGS, [spec], topics)  # type: ignore[arg-type]
+    assert asyncio.run(watched.look())
+    assert watched.problem is None
+    topics.found = wanted | {topic: TopicDescription(4, ID, cleanup)}
+    with capture_logs() as logs:
+        assert asyncio.run(watched.look()), "work goes on"
+        assert asyncio.run(watched.look())
+    assert watched.problem is not None
+    assert reason in str(watched.problem["reason"])
+    assert [(each["event"], each["topic"]) for each in logs] == [("topics_misshapen", topic)]
+    assert unusable() == 1
+
+
 def unusable() -> float | None:
     return REGISTRY.get_sample_value("sla_topics_unusable")
 

@@ -66,6 +66,7 @@ CHECKED = {
     "worker": {
         *("incident-events", "contract-events", "incidents-internal", "ledger-internal"),
         *("incidents-changelog", "ledger-changelog"),
+        *("incidents", "alerts", "impacts", "incident-state", "credits", "tenant-months", "rejected"),
     },
     "intake": {"incident-events", "contract-events", "rejected", "heartbeats"},
     "notifier": {"alerts", "incidents", "notifications"},

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import tracemalloc
 import zlib
+from importlib import import_module
 from typing import Any
 
 import aiokafka.codec as codecs
@@ -358,6 +359,21 @@ def test_a_batch_for_which_memory_is_wanting_is_read_again(monkeypatch: pytest.M
         assert [record.value for record in records] == values
 
     asyncio.run(take())
+
+
+@pytest.mark.parametrize("part", ["decompress_into", "in_offset_order"])
+def test_consumers_of_client_services_do_not_pass_a_batch_for_which_memory_is_wanting(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """It would be taken for damaged, and its events for lost."""
+
+    def scarce(*_: object) -> None:
+        raise MemoryError
+
+    assert KAFKA_PYTHON.applied("bounded_batches")
+    monkeypatch.setattr(import_module("streams.kafka.patches.for_kafka_python.bounded_batches"), part, scarce)
+    with pytest.raises(MemoryError):
+        polled(batch([b"1" * 1_000], ZSTD))
 
 
 def test_what_can_not_be_decompressed_is_corrupt_until_no_other_reader_is_left() -> None:

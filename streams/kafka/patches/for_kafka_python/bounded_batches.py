@@ -57,6 +57,8 @@ def _records(batch: Any, stored: memoryview) -> Iterator[Any]:
         for record in in_offset_order(_iterate(batch), position, batch.last_offset, batch.records_count, _numbered):
             position = record.offset + 1
             yield record
+    except MemoryError:  # nothing is wrong with the batch: who asks again may have more
+        raise
     except Exception:
         if position <= batch.last_offset:
             yield _unread(batch, stored, 0, "damage", position)
