@@ -34,6 +34,22 @@ class ConsumerLag:
         self._offsets = offsets
         self.open_transactions = open_transactions or OpenTransactions()
         self._measured: set[tuple[str, str]] = set()
+        self._measuring: asyncio.Task[None] | None = None
+
+    def begin(self, tasks: Iterable[StreamTask]) -> None:
+        """Measure in the background, unless that goes on since the last call: partitions without a leader answer late.
+        Raises what the last measurement raised."""
+        measuring = self._measuring
+        if measuring is None or measuring.done():
+            self._measuring = None
+            if measuring is not None:
+                measuring.result()
+            self._measuring = asyncio.create_task(self.measure(tasks))
+
+    def end(self) -> None:
+        """Measure no longer."""
+        if self._measuring is not None:
+            self._measuring.cancel()
 
     async def measure(self, tasks: Iterable[StreamTask]) -> None:
         """Set the gauge of each running task, and remove those of all others: another worker may have them. While Kafka

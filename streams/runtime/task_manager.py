@@ -115,6 +115,7 @@ class TaskManager:
         background, self._background = self._background, ()
         for task in background:
             task.cancel()
+        self._lag.end()
         if background:
             self._consumer.open_only(frozenset())
         await self._stop_tasks(list(self.tasks))
@@ -146,7 +147,7 @@ class TaskManager:
                 task.check_topics(self._topics.ids)
                 task.look_for_problems()
                 task.look_for_refusals()
-            await self._lag.measure(list(self.tasks.values()))
+            self._lag.begin(list(self.tasks.values()))
 
     def crash(self) -> BaseException | None:
         """Why the worker must stop: the Faust app, a task or what runs beside them ended, or state or topics do not fit

@@ -166,7 +166,7 @@ def test_a_topic_of_versions_before_is_read_if_it_exists_and_not_missed_otherwis
 
 
 @pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError])
-@pytest.mark.parametrize("method", ["look", "delete_before"])
+@pytest.mark.parametrize("method", ["look", "measure", "delete"])
 def test_a_worker_stops_when_what_runs_beside_its_tasks_fails(
     method: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +184,12 @@ def test_a_worker_stops_when_what_runs_beside_its_tasks_fails(
         monkeypatch.setattr(manager._lag, "measure", AsyncMock())
         await manager.start()
         assert manager.crash() is None
-        monkeypatch.setattr(*((manager._topics, "look", fail) if method == "look" else (purge.Purge, "run", fail)))
+        fails = {
+            "look": (manager._topics, "look"),
+            "measure": (manager._lag, "measure"),
+            "delete": (purge.Purge, "run"),
+        }
+        monkeypatch.setattr(*fails[method], fail)
         async with asyncio.timeout(60):
             await manager.crashed()
         found = manager.crash()
@@ -193,6 +198,45 @@ def test_a_worker_stops_when_what_runs_beside_its_tasks_fails(
         return found
 
     assert isinstance(asyncio.run(crash()), error)
+
+
+def test_topics_are_looked_at_while_the_lag_waits_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition without a leader answers after seconds, and who is waiting for it would be told that much later."""
+
+    async def scenario() -> None:
+        manager = TaskManager(SETTINGS, [])
+        manager._topics._offsets = Topics(all_topics())  # type: ignore[assignment]
+        measured, looks, enough = 0, 0, asyncio.Event()
+        look = manager._topics.look
+
+        async def counted() -> bool:
+            nonlocal looks
+            looks += 1
+            if looks > 3:
+                enough.set()
+            return await look()
+
+        async def hanging(_: object) -> None:
+            nonlocal measured
+            measured += 1
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(task_manager, "_TOPICS_WATCH_S", 0)
+        monkeypatch.setattr(manager._topics, "look", counted)
+        monkeypatch.setattr(manager._lag, "measure", hanging)
+        for method in ("start", "stop"):
+            monkeypatch.setattr(manager.app, method, AsyncMock())
+        await manager.start()
+        async with asyncio.timeout(60):
+            await enough.wait()
+        assert measured == 1, "no request is added to the one that waits"
+        assert manager.crash() is None
+        await manager.stop()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
