@@ -64,8 +64,7 @@ _SMALL_REQUEST = 64 * 1024
 _LEFT_SHARE = 4
 #: For so long an acknowledgement tells the time of Kafka, and that it answers.
 _TIME_KNOWN_S = 10.0
-#: What a timestamp means in an acknowledgement.
-_APPENDED = 1
+_APPENDED = 1  # what a timestamp means in an acknowledgement
 
 
 class KafkaPublisher:
@@ -154,10 +153,12 @@ class KafkaPublisher:
                 for record in records:
                     sent.append(await self._send(producer, record))
                 await asyncio.wait(sent)
-            if any(future.cancelled() for future in sent):
-                raise Unavailable("the connection to Kafka was replaced")
             for future in sent:
                 future.result()
+        except asyncio.CancelledError:
+            if cancelled_by_us():
+                raise
+            raise Unavailable("the connection to Kafka was replaced") from None
         except TimeoutError:
             reason = f"Kafka has not acknowledged within {self._timeout_s:g} s"
             if producer is not self._producer or self._acknowledged_s > began_s:

@@ -30,7 +30,7 @@ from connect.intake.heartbeats.silence_detector import SilenceDetector, silence_
 from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.mapping.monitors import MonitorRule
 from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
-from tests.waiting import until
+from tests.waiting import TIMEOUT_S, until
 
 RULE = MonitorRule("backup", 60 * SECOND, 30 * SECOND)
 
@@ -320,6 +320,53 @@ def test_a_partition_that_takes_nothing_keeps_no_silence_of_others_back(
         cluster.refused.set()
         await passes(cluster, 60, intake)
         assert len(cluster.unique_events()) == 2
+
+    run(scenario)
+
+
+def test_a_leader_that_hangs_slows_the_silences_of_other_partitions_down_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The turn that begins a write waits for it; those after it do not, until it has failed."""
+    monkeypatch.setattr(service, "_WAIT_S", 0.0)
+
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        names = [f"probe-{number}" for number in range(3 * service._AT_ONCE)]
+        for name in names:
+            assert await intake.beat(name)
+        await passes(cluster, 5, intake)
+        cluster.hangs = lambda record: record.partition == 0
+        await passes(cluster, 10, intake)
+        monkeypatch.setattr(service, "_WAIT_S", 3600.0)
+        async with asyncio.timeout(TIMEOUT_S):
+            await passes(cluster, 40, intake)
+        others = [name for name in names if partition_for(MonitorId("jobs", name), 2) == 1]
+        found = {tenant for each in cluster.events for tenant in each["data"]["tenant_ids"]}
+        assert found >= {name.removeprefix("probe-") for name in others}
+        cluster.refused.set()
+
+    run(scenario)
+
+
+def test_a_write_that_a_client_of_kafka_cancels_is_one_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        cluster = Cluster(1)
+        intake = MemoryIntake(cluster)
+        await passes(cluster, 3, intake)
+        publish, ends = intake.publisher.publish, [asyncio.CancelledError()]
+
+        async def cancelled(records: Sequence[OutgoingRecord]) -> None:
+            if ends:
+                raise ends.pop()
+            await publish(records)
+
+        monkeypatch.setattr(intake.publisher, "publish", cancelled)
+        await passes(cluster, 3, intake)
+        assert not ends
+        await passes(cluster, 10, intake)
+        assert intake.heartbeats._partitions[0].gaps == []
+        assert intake.heartbeats.problem is None
 
     run(scenario)
 

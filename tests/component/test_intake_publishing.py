@@ -89,7 +89,7 @@ class World:
         self.kafka_ms: Callable[[], int] | None = None
         """The clock of Kafka; None where it stamps no records."""
         self.absent: set[str] = set()
-        self.refuses: Exception | None = None
+        self.refuses: BaseException | None = None
         self.made: list[FakeProducer] = []
         self.defects: list[BaseException] = []
         """Raised when producers start, the last one first."""
@@ -159,6 +159,28 @@ def test_what_kafka_does_not_answer_is_told_in_time_and_held_until_it_does(
         await until(lambda: publisher.in_flight.reserved == 0)
         await until(lambda: publisher.unready() is None)
         assert len(world.made) == 1
+        await publisher.stop()
+
+    run(scenario)
+
+
+def test_a_client_of_kafka_that_cancels_a_request_is_told_as_unavailable(world: World) -> None:
+    """aiokafka lets the cancellation of its own tasks out; the sender gets an answer, and a cancellation stays one."""
+
+    async def scenario() -> None:
+        publisher = publisher_of(world, timeout_s=60)
+        publisher.start()
+        await until(lambda: publisher.unready() is None)
+        world.refuses = asyncio.CancelledError()
+        with pytest.raises(Unavailable, match="the connection to Kafka was replaced"):
+            await publisher.publish([record()])
+        assert publisher.in_flight.reserved == 0
+        world.refuses, world.prompt = None, False
+        waiting = asyncio.create_task(publisher.publish([record()]))
+        await until(lambda: bool(world.made[0].sent))
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
         await publisher.stop()
 
     run(scenario)

@@ -230,32 +230,38 @@ class Heartbeats:
         """Publish silences, and say that this intake listens, where no intake has said so lately. Each partition is
         written for itself: one whose leader hangs, or that has none, keeps no other waiting. Raises Unavailable."""
         now = self._seconds()
+        begun = []
         for number, state in enumerate(self._partitions):
             # What is left follows in the next turns, so that this intake goes on saying that it listens.
             due = self._due(state, now)[:_AT_ONCE]
-            self._begin(("silences", number), due, partial(self._publish, number, due))
+            begun += self._begin(("silences", number), due, partial(self._publish, number, due))
             late = state.live and now - self._watermark_at[number] >= self._watermark_every_s
-            self._begin(("watermark", number), late, partial(self._write_watermark, number))
-        if not self._under_way:
-            return
-        await asyncio.wait(self._under_way.values(), timeout=_WAIT_S)
-        errors = []
+            begun += self._begin(("watermark", number), late, partial(self._write_watermark, number))
+        if begun:
+            # Writes of earlier turns are not waited for: those of a leader that hangs would slow down all others.
+            await asyncio.wait(begun, timeout=_WAIT_S)
+        errors: list[BaseException] = []
         for what, task in [each for each in self._under_way.items() if each[1].done()]:
             del self._under_way[what]
             self._failing.discard(what)
-            if (error := task.exception()) is not None:
+            error = Unavailable(CLIENT_ENDED) if task.cancelled() else task.exception()
+            if error is not None:
                 self._failing.add(what)
                 errors.append(error)
         for error in sorted(errors, key=lambda each: isinstance(each, Unavailable)):
             raise error
 
-    def _begin(self, what: tuple[str, int], due: object, work: Callable[[], Coroutine[object, object, None]]) -> None:
+    def _begin(
+        self, what: tuple[str, int], due: object, work: Callable[[], Coroutine[object, object, None]]
+    ) -> list[asyncio.Task[None]]:
+        """The task of a write that is due, unless the last one is still under way."""
         if what in self._under_way:
-            return
-        if due:
-            self._under_way[what] = asyncio.create_task(work())
-        else:
+            return []
+        if not due:
             self._failing.discard(what)
+            return []
+        task = self._under_way[what] = asyncio.create_task(work())
+        return [task]
 
     async def _write_watermark(self, number: int) -> None:
         await self._write([(self._partitions[number].watermark(), number)])
