@@ -116,6 +116,27 @@ def test_the_incident_is_that_of_the_dedup_key(key: object, told: str | None) ->
     assert told is not None or "its incident_key is of no page of deployment sla" in found.ignored[0].reason
 
 
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"id": "PGR0VU3", "type": "incident_reference", "summary": "[#3] P1 on API · update · [sla/inc-42]"}, None),
+        ({"id": "PGR0VU3", "type": "incident_reference", "summary": "[#3] P1 on UI · [sla/inc-43]"}, "page_merged"),
+        ({"id": "PGR0VU3", "type": "incident_reference", "summary": "[#3] P1 on API · [eu/inc-42]"}, "page_merged"),
+        (None, "page_merged"),
+        ("PGR0VU3", "page_merged"),
+    ],
+)
+def test_a_page_that_is_merged_into_another_one_resolves_nothing(other: object, told: str | None) -> None:
+    """PagerDuty reports it as resolved by the person who merged; the outage goes on."""
+    found = decided(SOURCE, of_page("resolved", resolve_reason={"type": "merge_resolve_reason", "incident": other}))
+    assert (found.events, found.rejected) == ([], [])
+    (ignored,) = found.ignored
+    assert (ignored.unapplied, ignored.subject) == (told, None if told is None else "inc-42")
+    assert "merged into another one" in ignored.reason
+    for reason in (None, {}, "merge_resolve_reason", {"type": None}):
+        assert decided(SOURCE, of_page("resolved", resolve_reason=reason)).events
+
+
 def test_a_digest_is_no_incident() -> None:
     (ignored,) = decided(SOURCE, of_page(incident_key="sla/digest/0123456789abcdef")).ignored
     assert "digest of several incidents" in ignored.reason

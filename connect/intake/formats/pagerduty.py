@@ -5,7 +5,8 @@ incident. Notes and status updates refer to a page by its title alone; with `fee
 the incident's id.
 
 Only what a person does counts. PagerDuty reports the notifier's own resolving in the same way, with an integration as
-the agent: a met response resolves the page of its clock, which must not resolve the incident.
+the agent: a met response resolves the page of its clock, which must not resolve the incident. Nor must a page that is
+merged into another one, which PagerDuty reports as resolved by the person who merged.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _TEXTS = {
     "incident.status_update_published": "message",
 }
 _USER = "user_reference"
+_RESOLVED = "incident.resolved"
+_MERGED = "merge_resolve_reason"
 #: PagerDuty waits for five seconds, and the answer has to come back as well; it repeats what is answered with 503.
 _ANSWER_WITHIN = 4 * SECOND
 _REASONS = {
@@ -91,6 +94,8 @@ def _outcome(event: dict[str, Any], payload: object, source: Source) -> ItemOutc
     found = _of_page(data, source) if field is None else _of_reference(data, source)
     if isinstance(found, IgnoredItem):
         return found
+    if kind == _RESOLVED and (merged := _merged(data, found, source)) is not None:
+        return merged
     given = None if field is None else data.get(field)
     text = given if isinstance(given, str) and given else None
     return feedback.outcome(
@@ -107,6 +112,20 @@ def _of_page(page: dict[str, Any], source: Source) -> str | IgnoredItem:
     if link == "hashed":
         return _of_title(title, source)
     return IgnoredItem("", _REASONS[link].format(deployment=source.deployment))
+
+
+def _merged(page: dict[str, Any], incident: str, source: Source) -> IgnoredItem | None:
+    """That a page was merged into another one, if it was: its incident goes on. An incident has a page for each of its
+    clocks, so the other one may be about the same incident, which its title tells."""
+    reason = page.get("resolve_reason")
+    if not isinstance(reason, dict) or reason.get("type") != _MERGED:
+        return None
+    other = reason.get("incident")
+    title = other.get("summary") if isinstance(other, dict) else None
+    if isinstance(title, str) and incident_of_title(source.deployment, title) == incident:
+        return IgnoredItem("", "the page was merged into another one of the same incident")
+    text = "the page was merged into another one, which ends no incident: merge the incidents too if they are one"
+    return IgnoredItem("", text, "page_merged", incident)
 
 
 def _of_reference(data: dict[str, Any], source: Source) -> str | IgnoredItem:
