@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, exists, or_, select
 
+from board.queries.rejects import names_last_input
 from board.store.tables import contract, maintenance, named_tenant, reject
 from streams.serde.input_records import CONTRACT_EVENTS
 from streams.sla.contracts import Contract, ContractHistory
@@ -53,8 +54,9 @@ def contract_history(connection: Connection, tenant_id: str) -> ContractHistory:
 
 
 def rejected_fact(table: FromClause) -> ColumnElement[bool]:
-    """Whether the record that a row is from was rejected."""
+    """Whether the record that a row is from was rejected: a quarantine only names the last input of its subject."""
     return exists().where(
+        ~names_last_input(),
         reject.c.original_topic == CONTRACT_EVENTS,
         reject.c.original_partition == table.c.partition,
         reject.c.original_offset == table.c.offset,

@@ -127,6 +127,12 @@ def latest_reject(connection: Connection, original: Position) -> RejectRow | Non
     return None if found is None else _row(found)
 
 
+def names_last_input() -> ColumnElement[bool]:
+    """Whether a row of `reject` is a quarantine, as `connect.kafka_io.rejected_records.names_last_input` says of a
+    record: an original that is too large to be kept, or whose tenant is erased, still has its type."""
+    return and_(reject.c.code == "internal", reject.c.original.is_(None), reject.c.event_type.is_(None))
+
+
 _COLUMNS: Sequence[ColumnElement[Any]] = (
     *(reject.c[each.name] for each in fields(RejectRow) if each.name in reject.c),
     func.length(reject.c.original).label("original_size"),

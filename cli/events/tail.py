@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.support.absence import Absence
 from cli.support.exits import FOUND
 from cli.support.options import Brokers, Prefix, codec_of, settings_of
 from cli.support.progress import counting
@@ -35,6 +36,9 @@ def tail(
     sorted by arrival.
 
     JSON lines carry the arrival as receivedtime, so `sla simulate` can read those of the input topics as a history.
+
+    While Kafka gives no answer, standard error says so, and tail goes on when it is back. --until-idle ends with exit
+    code 2 then: nobody knows whether there is more.
 
     Exit code 1: some record could not be decoded.
     """
@@ -95,13 +99,23 @@ def _exact(text: str) -> float | Decimal:
 
 
 def _arriving(reader: TopicReader, until_idle: float | None) -> Iterator[TopicRecord]:
-    last = time.monotonic()
-    while until_idle is None or time.monotonic() - last < until_idle:
-        found = reader.poll()
-        if found:
+    last, absence = time.monotonic(), Absence()
+    while True:
+        while until_idle is None or time.monotonic() - last < until_idle:
+            found = reader.poll()
+            if found:
+                yield from found
+                last = time.monotonic()
+            absence.tell(reader.problem())
+            sys.stdout.flush()
+        reader.to_current_end()  # raises where Kafka is away: its silence is not that of an idle topic
+        late = False
+        for found in reader.there(later=True):
             yield from found
-            last = time.monotonic()
-        sys.stdout.flush()
+            late = late or bool(found)
+        if not late:
+            return
+        last = time.monotonic()
 
 
 def _shown(record: TopicRecord, show: Callable[[Mapping[str, object]], None], decode: Decode) -> bool:

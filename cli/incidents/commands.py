@@ -107,10 +107,13 @@ def watch(
 
     Without a terminal, it prints the clocks as lines of values separated by tabs, and then each incident again when it
     changes; with --json each line is the data of its incident.state event.
+
+    While Kafka gives no answer, the screen says so, or standard error.
     """
     from cli.incidents.live import json_line, plain_line, watch_lines, watch_terminal
     from cli.incidents.rows import PLAIN_HEADS, chosen
     from cli.incidents.states import open_states
+    from connect.kafka_io.reader import TopicReader
     from streams.time_source import SystemTimeSource
 
     wanted = _wanted(["open"], severity, tenant, component, text)
@@ -118,19 +121,23 @@ def watch(
     printed: dict[str, int] = {}
     # An incident that was printed is still followed when it ends.
     keep: Keep = lambda state: state.data in wanted or state.subject in printed  # noqa: E731
-    with open_states(settings_of(brokers, prefix), keep) as states:
+    settings = settings_of(brokers, prefix)
+    with open_states(settings, keep) as states:
         if once:
             found = chosen((state.data for state in states.values()), wanted, "deadline", clock.now())
             print_views(found, as_json=as_json)
             return
+        topic = f"{settings.topic_prefix}.incident-state"
         try:
-            if as_json:
-                watch_lines(states, printed, clock, typer.echo, json_line)
-            elif plain_console().is_terminal:
-                watch_terminal(states, wanted, clock)
-            else:
-                typer.echo("\t".join(PLAIN_HEADS))
-                watch_lines(states, printed, clock, typer.echo, plain_line)
+            with TopicReader(settings.bootstrap(), [topic], settings.aiokafka_security()) as kafka:
+                kafka.from_now()
+                if as_json:
+                    watch_lines(states, printed, clock, typer.echo, json_line, kafka.wait)
+                elif plain_console().is_terminal:
+                    watch_terminal(states, wanted, clock, kafka.wait)
+                else:
+                    typer.echo("\t".join(PLAIN_HEADS))
+                    watch_lines(states, printed, clock, typer.echo, plain_line, kafka.wait)
         except KeyboardInterrupt:
             raise typer.Exit from None
 

@@ -11,14 +11,25 @@ from rich.text import Text
 
 from cli.incidents.rows import IncidentView, Wanted, chosen, plain_cells
 from cli.incidents.table import table_lines
+from cli.support.absence import Absence
 from cli.support.console import plain_console, safe
 from connect.client.received import ReceivedEvent
+from streams.errors import SlaError
 from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import SECOND, format_rfc3339
 from streams.time_source import TimeSource
 
 _EVERY_S = 1.0
 _HINT = "Ctrl-C ends"
+_AWAY = "Kafka does not answer: this may be old"
+#: Lets seconds pass; then why Kafka gives no answer, or None.
+Pause = Callable[[float], SlaError | None]
+
+
+def sleep(seconds: float) -> SlaError | None:
+    """Lets them pass, without a look at Kafka."""
+    time.sleep(seconds)
+    return None
 
 
 class ClockScreen:
@@ -28,22 +39,25 @@ class ClockScreen:
         self._states = states
         self._wanted = wanted
         self._clock = clock
+        self.away = False
+        """Whether Kafka gives no answer, so that states may have changed since."""
 
     def lines(self, width: int, height: int) -> list[Text]:
         """The lines from top to bottom."""
         now = self._clock.now()
         views = chosen((state.data for state in self._states.values()), self._wanted, "deadline", now)
         head = Text(_fitting(_counts(views, now), width), "bold", no_wrap=True, overflow="ignore")
+        hint, style = (f"{_AWAY} · {_HINT}", "bold") if self.away else (_HINT, "dim")
         if not views:
-            return [head, Text("no incident is open", "dim"), Text(_HINT, "dim")][:height]
+            return [head, Text("no incident is open", "dim"), Text(hint, style)][:height]
         room = max(height - 3, 1)  # the counts, the heads of the columns, the last line
         lines = [head, *table_lines(views[:room], width)]
         while len(lines) > height - 1 and room > 1:  # long ids take a line of their own
             room -= 1
             lines = [head, *table_lines(views[:room], width)]
         more = len(views) - room
-        last = f"and {more:,} more · {_HINT}" if more > 0 else _HINT
-        return [*lines, Text(_fitting(last, width), "dim")][:height]
+        last = f"and {more:,} more · {hint}" if more > 0 else hint
+        return [*lines, Text(_fitting(last, width), style)][:height]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         height = options.height or console.height
@@ -55,7 +69,9 @@ class ClockScreen:
             yield line
 
 
-def watch_terminal(states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource) -> None:
+def watch_terminal(
+    states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource, pause: Pause = sleep
+) -> None:
     """Show the clocks until Ctrl-C. Raises SlaError when the states can't be followed any more."""
     console = plain_console()
     screen = ClockScreen(states, wanted, clock)
@@ -63,7 +79,7 @@ def watch_terminal(states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: T
         while True:
             live.update(screen, refresh=True)
             # To the next whole second, so that no second is shown twice or left out.
-            time.sleep(_EVERY_S - clock.now() % SECOND / SECOND)
+            screen.away = pause(_EVERY_S - clock.now() % SECOND / SECOND) is not None
 
 
 def plain_line(view: IncidentView) -> str:
@@ -82,9 +98,11 @@ def watch_lines(
     clock: TimeSource,
     echo: Callable[[str], None],
     line: Callable[[IncidentView], str],
+    pause: Pause = sleep,
 ) -> None:
-    """Print all incidents, then each again when it changes; `printed` tells their revisions. Raises SlaError as
-    above."""
+    """Print all incidents, then each again when it changes; `printed` tells their revisions. Standard error says when
+    Kafka gives no answer. Raises SlaError as above."""
+    absence = Absence()
     while True:
         now = clock.now()
         for view in chosen((state.data for state in states.values()), Wanted(), "deadline", now):
@@ -93,7 +111,7 @@ def watch_lines(
                 continue
             printed[name] = revision
             echo(line(view))
-        time.sleep(_EVERY_S)
+        absence.tell(pause(_EVERY_S))
 
 
 def _counts(views: list[IncidentView], now: int) -> str:

@@ -16,6 +16,7 @@ from typing import Self
 
 from board.access.tokens import add_token
 from cli.embedded_kafka.node_files import BrokerError, check_port, free_port
+from cli.local.parent import of_this_process
 from cli.local.stack import WITH_PARENT, StackError, StackStopped, answers
 from connect.actions.person import Person, Role
 from streams.time_source import SystemTimeSource
@@ -63,14 +64,14 @@ class LocalService:
 
     def __enter__(self) -> Self:
         if self._stop is None or not self._stop.is_set():
-            self._check_port()
+            check_service_port(self.command, self._port)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"{WITH_PARENT}from cli.main import main; main()", self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self._environment, **of_this_process()},
             )
         deadline = time.monotonic() + _READY_S
         while not answers(f"{self.url}{self._started}"):
@@ -86,14 +87,6 @@ class LocalService:
             time.sleep(0.05)
         return self
 
-    def _check_port(self) -> None:
-        """Else what has the port answers in place of the process, or the log alone says why it ended."""
-        try:
-            check_port(self._port)
-        except BrokerError as error:
-            killed = "processes of a `sla up` that was killed end within half a minute"
-            raise StackError(f"sla {self.command} can't start: {error} ({killed})") from None
-
     def __exit__(self, *_: object) -> None:
         if self._process is None:
             return
@@ -103,6 +96,16 @@ class LocalService:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def check_service_port(command: str, port: int) -> None:
+    """Raises StackError when the port is not free: what has it would answer in place of the process, or the log alone
+    would say why that ended."""
+    try:
+        check_port(port)
+    except BrokerError as error:
+        killed = "processes of a `sla up` that was killed end within half a minute"
+        raise StackError(f"sla {command} can't start: {error} ({killed})") from None
 
 
 class LocalIntake(LocalService):

@@ -18,6 +18,7 @@ from typing import BinaryIO, Self
 from cli.embedded_kafka.broker import Broker, start_broker
 from cli.embedded_kafka.node_files import free_port
 from cli.kafka_io.topic_admin import apply_topics
+from cli.local.parent import of_this_process
 from streams.topics import declared
 
 _READY_S = 120.0
@@ -95,7 +96,8 @@ class Stack:
         return self._worker.pid
 
     def _launched(self, environment: Mapping[str, str], log: BinaryIO) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(WORKER, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+        own = {**environment, **of_this_process()}
+        return subprocess.Popen(WORKER, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=own)
 
     def ready(self) -> bool:
         """Whether the worker reports that all its tasks are running."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cli.embedded_kafka.node_files import BrokerError
-from cli.local.services import LocalBoard, LocalIntake, LocalNotifier, LocalService
+from cli.local.services import LocalBoard, LocalIntake, LocalNotifier, LocalService, check_service_port
 from cli.local.stack import Stack, StackError, StackStopped
 
 DEFAULT_DATA = Path(".sla/up")
@@ -27,12 +27,15 @@ def up(
     data: Annotated[Path, typer.Option("--data", help="Directory for data and logs.")] = DEFAULT_DATA,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of Kafka.")] = DEFAULT_PORT,
     mapping: Annotated[
-        Path | None, typer.Option("--mapping", help="Mapping file of the intake; default: JSON with a token.")
+        Path | None,
+        typer.Option("--mapping", exists=True, help="Mapping file of the intake; default: JSON with a token."),
     ] = None,
     intake_port: Annotated[
         int, typer.Option("--intake-port", min=1, max=65535, help="Port of the intake.")
     ] = DEFAULT_INTAKE_PORT,
-    notify: Annotated[Path | None, typer.Option("--notify", help="Routing file; starts a notifier as well.")] = None,
+    notify: Annotated[
+        Path | None, typer.Option("--notify", exists=True, help="Routing file; starts a notifier as well.")
+    ] = None,
     board: Annotated[bool, typer.Option("--board/--no-board", help="Whether to run the board.")] = True,
     board_port: Annotated[
         int, typer.Option("--board-port", min=1, max=65535, help="Port of the board.")
@@ -46,6 +49,7 @@ def up(
     # Some supervisors ignore SIGCHLD, which children inherit: the exit code of every process would then read as 0.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
+        _check_ports({"--port": port, "--intake-port": intake_port} | ({"--board-port": board_port} if board else {}))
         data.mkdir(parents=True, exist_ok=True)
         with Stack(data, port=port) as stack:
             stack.apply_topics()
@@ -80,6 +84,16 @@ def up(
     except (BrokerError, StackError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
+
+
+def _check_ports(ports: Mapping[str, int]) -> None:
+    """Before Kafka starts, which takes a while. Raises StackError, BrokerError."""
+    for number, option in enumerate(ports):
+        if (other := next((each for each in list(ports)[:number] if ports[each] == ports[option]), None)) is not None:
+            raise StackError(f"{other} and {option} are both {ports[option]}: choose another port")
+    for command, option in (("intake", "--intake-port"), ("board", "--board-port")):
+        if option in ports:
+            check_service_port(command, ports[option])
 
 
 def _watch(stack: Stack, services: Sequence[LocalService], stop: threading.Event) -> None:

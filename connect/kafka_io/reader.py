@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self, cast
 from aiokafka.structs import TopicPartition
 
 from connect.kafka_io.connection import REQUEST_TIMEOUT_MS, BrokerProblem, explained, partitions_of
+from connect.kafka_io.reachability import Reachability
 from streams.kafka import aiokafka_clients
 from streams.kafka.partitioner import partition_of
 
@@ -77,6 +78,7 @@ class TopicReader:
         self._security = security or {}
         self._runner = asyncio.Runner()
         self._consumer: Any = None
+        self._reachability = Reachability(self._bootstrap, self._current_ends)
         self._starts: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
@@ -163,6 +165,15 @@ class TopicReader:
         found.sort(key=in_order)
         return found
 
+    def problem(self) -> BrokerProblem | None:
+        """Why Kafka gives no answer, for who polls and gets nothing; None while it does. Waits for nothing."""
+        return cast("BrokerProblem | None", self._run(self._reachability.problem()))
+
+    def wait(self, seconds: float) -> BrokerProblem | None:
+        """Let time pass without reading; then why Kafka gives no answer, as `problem` says."""
+        self._run(asyncio.sleep(seconds))
+        return self.problem()
+
     async def _start(self) -> None:
         partitions = await partitions_of(self._bootstrap, self._topics, self._security)
         self._consumer = aiokafka_clients.consumer(
@@ -209,7 +220,10 @@ class TopicReader:
         return None
 
     async def _move_end(self) -> None:
-        self._ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+        self._ends = await self._current_ends()
+
+    async def _current_ends(self) -> dict[TopicPartition, int]:
+        return cast("dict[TopicPartition, int]", await self._consumer.end_offsets(list(self._consumer.assignment())))
 
     async def _is_at_end(self) -> bool:
         # Positions pass commit markers and what was aborted, so they do reach the last stable offset.

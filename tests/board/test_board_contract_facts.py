@@ -86,6 +86,9 @@ def test_what_the_workers_rejected_is_no_fact(filled: Database) -> None:
     of = {"original_topic": CONTRACT_EVENTS, "original_partition": place.partition, "original_offset": place.offset}
     with writing(filled.engine).begin() as connection:
         connection.execute(insert(reject), row | of)
+        quarantined = contract_facts(connection, ["acme"], LIMITS).contracts["acme"]
+        assert list(quarantined) == list(latest.contracts["acme"])  # the row only names the last input of its subject
+        connection.execute(insert(reject), row | of | {"offset": 100, "event_type": "contract.set"})
         assert len(list(contract_facts(connection, ["acme"], LIMITS).contracts["acme"])) == 1
 
 

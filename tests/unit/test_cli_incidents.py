@@ -32,6 +32,7 @@ from connect.actions.outcome import (
 )
 from connect.actions.permissions import Denied, Permission
 from connect.client.received import ReceivedEvent
+from connect.kafka_io.connection import BrokerProblem
 from streams.sla.events import Position
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339
 
@@ -205,6 +206,23 @@ def test_the_clocks_count_down_and_an_empty_screen_says_so() -> None:
     after = screen.lines(80, 24)[2].plain
     assert ("0:05:00" in before, "0:04:59" in after) == (True, True)
     assert "no incident is open" in [line.plain for line in ClockScreen({}, open_, time).lines(80, 24)]
+
+
+def test_clocks_that_count_down_without_kafka_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = ClockScreen(received(URGENT), Wanted(), FixedTime())
+    assert screen.lines(80, 24)[-1].plain == "Ctrl-C ends"
+    screen.away = True
+    assert screen.lines(80, 24)[-1].plain == "Kafka does not answer: this may be old · Ctrl-C ends"
+    answers = [None, *[BrokerProblem("no answer")] * 2, None]
+
+    def pause(_: float) -> BrokerProblem | None:
+        if not answers:
+            raise KeyboardInterrupt
+        return answers.pop(0)
+
+    with pytest.raises(KeyboardInterrupt):
+        watch_lines(received(URGENT), {}, FixedTime(), lambda _: None, plain_line, pause)
+    assert capsys.readouterr().err.splitlines() == ["waiting for Kafka: no answer", "Kafka answers again"]
 
 
 @pytest.mark.parametrize("line", [plain_line, json_line])

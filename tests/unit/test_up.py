@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -16,8 +17,10 @@ from typer.testing import CliRunner
 
 from board.access.tokens import TokensFile
 from cli.local import services, stack, up
+from cli.local.parent import of_this_process
 from cli.local.services import LocalBoard
 from cli.main import app
+from tests.waiting import TIMEOUT_S
 
 SLEEPS = (
     "import signal; signal.signal(signal.SIGTERM, lambda *_: exit(0)); print('started', flush=True); signal.pause()"
@@ -114,6 +117,46 @@ def test_a_port_that_is_taken_is_named_before_anything_answers_there(tmp_path: P
         port = other.getsockname()[1]
         with pytest.raises(stack.StackError, match=f"sla intake can't start: port {port} .* is already in use"):
             services.LocalIntake("127.0.0.1:1", tmp_path, None, port).__enter__()
+
+
+@pytest.mark.parametrize(("command", "option"), [("intake", "--intake-port"), ("board", "--board-port")])
+def test_a_taken_port_is_named_before_kafka_starts(
+    command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "start_broker", lambda *_: pytest.fail("Kafka is started"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        result = CliRunner().invoke(app, ["up", "--data", str(tmp_path / "data"), option, port])
+    assert result.exit_code == 2
+    assert f"sla {command} can't start: port {port} on 127.0.0.1 is already in use" in result.output
+    assert not (tmp_path / "data").exists()
+
+
+def test_two_of_the_same_port_are_refused_before_kafka_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "start_broker", lambda *_: pytest.fail("Kafka is started"))
+    arguments = ["up", "--data", str(tmp_path / "data"), "--intake-port", "18090", "--board-port", "18090"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "--intake-port and --board-port are both 18090: choose another port" in result.output
+
+
+def of_a_process_that_is_gone() -> dict[str, str]:
+    return os.environ | dict.fromkeys(of_this_process(), str(2**22 + 1))  # nobody's id
+
+
+def test_a_process_whose_parent_is_killed_before_it_runs_a_line_ends() -> None:
+    child = f"{stack.WITH_PARENT}import signal; print('started', flush=True); signal.pause()"
+    with subprocess.Popen(python(child), env=of_a_process_that_is_gone(), stdout=subprocess.PIPE) as process:
+        assert process.wait(TIMEOUT_S) == -signal.SIGTERM
+
+
+def test_a_process_that_does_not_end_with_its_parent_is_ended_by_force() -> None:
+    child = (
+        "import signal; signal.signal(signal.SIGTERM, lambda *_: None); "
+        "from cli.local.parent import end_with_parent; end_with_parent(0.01, 0.01)\nwhile True: signal.pause()"
+    )
+    with subprocess.Popen(python(child), env=of_a_process_that_is_gone()) as process:
+        assert process.wait(TIMEOUT_S) == -signal.SIGKILL
 
 
 def test_a_process_ends_when_the_one_that_started_it_is_killed() -> None:
