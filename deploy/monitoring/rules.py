@@ -254,6 +254,13 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             " / sum by (source) (rate(sla_intake_requests_total[5m])) > 0.5",
         ),
         Rule(
+            "SlaRequestsTurnedAway",
+            "warning",
+            "",
+            "Requests of the source {{ $labels.source }} come too fast, too large or too slowly; none is kept",
+            _grown('sla_intake_requests_total{status=~"408|413|429"}', "15m", "source"),
+        ),
+        Rule(
             "SlaMappingRefused",
             "warning",
             "5m",

@@ -191,6 +191,11 @@ CASES: dict[str, Case] = {
             },
         ),
     ),
+    "SlaRequestsTurnedAway": Case(
+        {'sla_intake_requests_total{source="datadog",status="429"}': "0+1x60"},
+        {"source": "datadog"},
+        ({'sla_intake_requests_total{source="datadog",status="202"}': "0+1x60"},),
+    ),
     "SlaMappingRefused": Case(
         {'sla_intake_mapping_outdated{instance="i1"}': "1x60"},
         {"instance": "i1"},

@@ -70,6 +70,20 @@ def test_from_opened_to_resolved_in_any_order_and_however_often(sender: str) -> 
         assert outcome(order) == found
 
 
+def test_a_monitor_of_datadog_that_had_no_data_before_it_recovered_has_an_end() -> None:
+    lines: list[Line] = []
+    for number, transition in enumerate(
+        ("Triggered", "Warn", "Re-Warn", "No Data", "Re-No Data", "Recovered from No Data")
+    ):
+        body = recorded("datadog", "1-") | {"transition": transition, "event": f"e{number}"}
+        body["at"] = str(int(body["at"]) + number * 60_000)
+        found = translate.webhook(SOURCES["datadog"], json.dumps(body).encode())
+        assert not found.rejected
+        lines += published(found)
+    (intervals,) = outcome(lines)[0].values()
+    assert intervals == [["api", CHECKOUT, at("07:51:03Z"), at("07:56:03Z")]]
+
+
 @pytest.mark.parametrize("sender", [each for each in SENDERS if each != "freshdesk"])
 def test_a_retry_is_the_same_events(sender: str) -> None:
     """Freshdesk sends no time: its events have the time of receipt."""
