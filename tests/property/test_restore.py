@@ -38,6 +38,7 @@ from streams.sla.incidents.steps import (
     TombstoneExpired,
 )
 from streams.sla.instants import DAY, HOUR, MINUTE, Month, format_rfc3339, parse_rfc3339
+from streams.topics import TOPIC_OF
 
 
 class Store(IncidentStore):
@@ -171,8 +172,9 @@ class Books(Ledger):
         return ledger
 
 
-def told(lines: list[Line], stops: set[int], end: int, pauses: tuple[int, ...] = ()) -> list[str]:
-    """What is said when the process stops before the numbered lines, and at instants after the last line."""
+def told(lines: list[Line], stops: set[int], end: int, pauses: tuple[int, ...] = ()) -> dict[str, list[str]]:
+    """What is said in each topic when the process stops before the numbered lines, and at instants after the last line.
+    The order across topics is nobody's to rely on, and slices of queued work change it."""
     simulation = Simulation(policies(), PATIENT)
     simulation._incidents, simulation._ledger = Store(), Books()
 
@@ -191,7 +193,12 @@ def told(lines: list[Line], stops: set[int], end: int, pauses: tuple[int, ...] =
         said += list(simulation.finish(pause))
         restart()
     said += list(simulation.finish(end))
-    return [f"{tell_one(output)} {output['id']}" for output in said if format_line(output)]
+    found: dict[str, list[str]] = {}
+    for output in said:
+        if format_line(output):
+            topic = TOPIC_OF.get(str(output["type"]), "")
+            found.setdefault(topic, []).append(f"{tell_one(output)} {output['id']}")
+    return found
 
 
 END = parse_rfc3339("2026-06-20T00:00:00Z")
