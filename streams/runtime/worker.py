@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from streams.http_connections import ConnectionLimits, HttpMetrics
+from streams.kafka.cancellation import end_of
 from streams.kafka.causes import cause_of
 from streams.metrics import REGISTRY, measure_process
 from streams.runtime.agent_spec import AgentSpec
@@ -70,7 +71,8 @@ async def run_worker(
         starting = asyncio.create_task(manager.start())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done() and (error := starting.exception()) is not None:
+        if starting.done() and (starting.cancelled() or starting.exception() is not None):
+            error = end_of(starting)
             logger.error("worker_start_failed", error=repr(error), reason=cause_of(error).text)
             stopped.cancel()
             return 1
