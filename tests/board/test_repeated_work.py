@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from board.background.repeated import RepeatedWork
 from streams.errors import SlaError
+from tests.waiting import TIMEOUT_S
 
 
 def test_a_failure_is_logged_once_told_each_time_and_closes_the_connection() -> None:
@@ -40,7 +41,7 @@ def test_a_failure_is_logged_once_told_each_time_and_closes_the_connection() -> 
     )
     with capture_logs() as logs:
         thread.start()
-        assert done.wait(60)
+        assert done.wait(TIMEOUT_S)
         thread.stop(60)
     assert [(each["event"], each.get("reason")) for each in logs] == [
         ("test_waits", "away"),
@@ -68,7 +69,7 @@ def test_a_connection_that_does_not_close_does_not_end_the_thread() -> None:
     thread = RepeatedWork("test", work, waits="test_waits", failed="test_failed", again_s=0, close=close)
     with capture_logs() as logs:
         thread.start()
-        assert again.wait(60)
+        assert again.wait(TIMEOUT_S)
         thread.stop(60)
     assert {each["event"] for each in logs} == {"test_waits", "test_failed"}
 
@@ -85,7 +86,7 @@ def test_a_defect_that_lasts_is_logged_with_its_traceback_once() -> None:
     thread = RepeatedWork("test", work, waits="test_waits", failed="test_failed", again_s=0)
     with capture_logs() as logs:
         thread.start()
-        assert again.wait(60)
+        assert again.wait(TIMEOUT_S)
         thread.stop(60)
     (only,) = logs
     assert (only["event"], only["left_out"], type(only["exc_info"])) == ("test_failed", 0, KeyError)

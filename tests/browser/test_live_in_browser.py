@@ -20,6 +20,7 @@ from board.pages.urgency import Deadline
 from board.store import tables
 from board.store.engine import open_engine
 from board.store.schema import upgrade
+from cli.embedded_kafka.node_files import free_port
 from streams.i18n.catalogues import Language
 from streams.sla.instants import HOUR, MINUTE, SECOND
 
@@ -208,14 +209,14 @@ def test_it_says_when_data_are_stale_and_catches_up(tmp_path: Path, tab: OpenTab
     clock = ShiftedTime()
     opened = tab()
     page = opened.page
-    with served(board_app(engine, Changes(), clock)) as address:
+    port = free_port()  # none that an outgoing connection could have taken when it is needed again
+    with served(board_app(engine, Changes(), clock), port) as address:
         page.goto(address)
         live(opened)
         expect(page.locator(".empty-title")).to_have_text("No incident is open")
     expect(page.locator("#freshness")).to_have_text(re.compile(r"Data are stale since \d\d:\d\d:\d\d"))
     with engine.begin() as connection:
         add_incident(connection, "meanwhile", next_deadline=clock.now() + HOUR)
-    port = int(address.rpartition(":")[2])
     with served(board_app(engine, Changes(), clock), port):
         live(opened)
         expect(page.locator("#rows [data-id=meanwhile]")).to_be_visible()

@@ -33,7 +33,7 @@ from connect.intake.web.parsed_memory import LARGEST, MOST_IN_A_ROW, parsed_size
 from streams.http_connections import network_of
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND
-from tests.waiting import until
+from tests.waiting import TIMEOUT_S, until
 
 KIB = 1024
 
@@ -137,7 +137,7 @@ def test_a_body_that_takes_long_to_translate_delays_no_smaller_one(
 
     def waiting(source: Source, content: bytes, received_at: int, headers: Headers) -> translate.Outcomes:
         if content == large:
-            assert release.wait(60)
+            assert release.wait(TIMEOUT_S)
         return outcomes(source, content, received_at, headers)
 
     monkeypatch.setattr(translate, "webhook_outcomes", waiting)

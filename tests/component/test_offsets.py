@@ -14,6 +14,7 @@ from streams.runtime import kafka_log
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.settings import RuntimeSettings
+from tests.waiting import TIMEOUT_S
 
 ONE, TWO, THREE = (TopicPartition("in", number) for number in (1, 2, 3))
 
@@ -101,7 +102,7 @@ def test_a_request_that_aiokafka_cancels_is_answered(tasks: int) -> None:
     async def scenario() -> None:
         bench = Bench()
         bench.asked.end_offsets = AsyncMock(side_effect=asyncio.CancelledError)  # type: ignore[method-assign]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(TIMEOUT_S):
             assert await bench.each(*(ONE, TWO)[:tasks]) == [None] * tasks
 
     asyncio.run(scenario())

@@ -21,6 +21,7 @@ from streams.runtime.task_manager import TaskManager
 from streams.runtime.topic_watch import TopicWatch
 from streams.sla.instants import MINUTE
 from tests.unit.memory_clock import Stopped
+from tests.waiting import TIMEOUT_S
 
 SETTINGS = RuntimeSettings("sla", ("127.0.0.1:1",), prefix="eu", partitions=4)
 ID = b"i" * 16
@@ -190,7 +191,7 @@ def test_a_worker_stops_when_what_runs_beside_its_tasks_fails(
             "delete": (purge.Purge, "run"),
         }
         monkeypatch.setattr(*fails[method], fail)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(TIMEOUT_S):
             await manager.crashed()
         found = manager.crash()
         monkeypatch.setattr(manager.app, "stop", AsyncMock())
@@ -227,7 +228,7 @@ def test_topics_are_looked_at_while_the_lag_waits_for_an_answer(monkeypatch: pyt
         for method in ("start", "stop"):
             monkeypatch.setattr(manager.app, method, AsyncMock())
         await manager.start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(TIMEOUT_S):
             await enough.wait()
         assert measured == 1, "no request is added to the one that waits"
         assert manager.crash() is None

@@ -18,6 +18,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.waiting import TIMEOUT_S
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Read by an optional part of a module that the client does not call: calendars of policy files.
 NOT_CALLED = {"holidays"}
@@ -91,7 +93,7 @@ def closure(names: set[str]) -> set[str]:
 def run(program: Path, *words: str, cwd: Path) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLA_", "PYTHON"))}
     done = subprocess.run(
-        [str(program), *words], cwd=cwd, env=clean, capture_output=True, text=True, check=False, timeout=60
+        [str(program), *words], cwd=cwd, env=clean, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

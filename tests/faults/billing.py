@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS owed (tenant TEXT, month TEXT, amount INTEGER, PRIMAR
 
 @contextlib.contextmanager
 def books(path: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(path, timeout=30)
+    connection = sqlite3.connect(path, timeout=600)
     try:
         connection.executescript(_TABLES)
         yield connection

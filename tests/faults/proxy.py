@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random  # noqa: TID251 -- seeded
 
 from cli.embedded_kafka.node_files import HOST, free_port
+from tests.waiting import TIMEOUT_S
 
 END_TXN = 26
 _Frame = tuple[float, bytes]
@@ -115,7 +116,7 @@ class Proxy:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._listening.wait(60), "the proxy does not listen"
+        assert self._listening.wait(TIMEOUT_S), "the proxy does not listen"
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)
@@ -161,7 +162,7 @@ class Proxy:
             done.set()
 
         self._loop.call_soon_threadsafe(work)
-        assert done.wait(60), "the proxy is stuck"
+        assert done.wait(TIMEOUT_S), "the proxy is stuck"
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._accept, HOST, self.port)

@@ -12,6 +12,7 @@ from on_kafka import PARTITIONS, Run
 from short_lived_brokers import SHORT_LIVED, formatted
 from typer.testing import CliRunner
 
+from cli.doctor import kafka_checks
 from cli.embedded_kafka import node_files
 from cli.embedded_kafka.broker import Broker, start_broker
 from cli.embedded_kafka.node_files import free_port
@@ -22,6 +23,7 @@ from cli.local import stack
 from cli.local.stack import WORKER, answers
 from cli.main import app
 from cli.support import waiting
+from connect.actions import input_results
 from connect.kafka_io import group_offsets, reader
 from streams.topics import declared
 from tests.preloaded import start
@@ -45,6 +47,9 @@ def time_for_a_machine_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "TIMEOUT_S", TIMEOUT_S)
     monkeypatch.setattr(acting, "TIMEOUT_S", TIMEOUT_S)
     monkeypatch.setattr(stack, "_STOP_S", TIMEOUT_S)
+    monkeypatch.setattr(input_results, "_REJECTS_S", TIMEOUT_S)
+    monkeypatch.setattr(kafka_checks, "_CONNECT_S", TIMEOUT_S)
+    monkeypatch.setattr(kafka_checks, "_BOOTSTRAP_MS", int(TIMEOUT_S * 1_000))
     for module in (reader, group_offsets):
         monkeypatch.setattr(module, "REQUEST_TIMEOUT_MS", int(TIMEOUT_S * 1_000))
 

@@ -30,7 +30,7 @@ class Heard(NamedTuple):
 
 
 class Destinations:
-    """Serves all three; a context manager. `answer` may say otherwise for a kind: a status, or seconds to hang."""
+    """Serves all three; a context manager. `answer` may say another status for a kind."""
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
@@ -55,7 +55,8 @@ class Destinations:
 
     def routing(self, *kinds: str, give_up_after: str = "PT6H") -> str:
         """A routing file that leads everything to these kinds."""
-        common = f"allow_private: true, timeout: PT2S, give_up_after: {give_up_after}"
+        # Within a minute answers the busiest machine: an answer that came too late would be asked for again.
+        common = f"allow_private: true, timeout: PT1M, give_up_after: {give_up_after}"
         api = f"http://127.0.0.1:{self.port}/v2/enqueue"
         paged = f"{common}, pages_per_minute: 6000"
         lines = {

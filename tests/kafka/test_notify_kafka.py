@@ -242,7 +242,7 @@ title: {en: Quick, ja: 迅速}
 components:
   api: {title: {en: API, ja: API}, covered: true, guaranteed: true}
 severities:
-  P1: {response: {within: PT2S}, updates: {every: PT2S, remind_before: PT1S}, warn_at: [0.5], channels: [phone]}
+  P1: {response: {within: PT10S}, updates: {every: PT10S, remind_before: PT8S}, warn_at: [0.2], channels: [phone]}
   P2: {response: {within: PT8H}, updates: {every: PT24H}, channels: [ticket]}
   P3: {response: {within: PT8H}, updates: {every: PT24H}, channels: [ticket]}
   P4: {response: {within: PT8H}, updates: {every: PT24H}, channels: [ticket]}

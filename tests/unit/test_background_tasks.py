@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streams.background_tasks import BackgroundTasks, end_within, in_loop, in_thread, until_one_ends
+from tests.waiting import TIMEOUT_S
 
 
 class Recorded:
@@ -76,7 +77,7 @@ def test_more_stops_that_hang_than_a_machine_has_threads_for_do_not_hold_up_the_
     end, stopped = threading.Event(), threading.Event()
 
     def hang(_: float) -> None:
-        end.wait(60)
+        end.wait(TIMEOUT_S)
 
     async def scenario() -> None:
         hanging = [in_thread(f"hangs-{number}", hang) for number in range(40)]
@@ -87,7 +88,7 @@ def test_more_stops_that_hang_than_a_machine_has_threads_for_do_not_hold_up_the_
     with capture_logs() as logs:
         asyncio.run(scenario())
     end.set()
-    assert stopped.wait(60)
+    assert stopped.wait(TIMEOUT_S)
     late = {each["task"] for each in logs if each["event"] == "background_task_not_stopped"}
     assert late >= {f"hangs-{number}" for number in range(40)}
 

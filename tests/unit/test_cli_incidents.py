@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ from connect.client.received import ReceivedEvent
 from connect.kafka_io.connection import BrokerProblem
 from streams.sla.events import Position
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339
+from tests.standard_modules import altered
 
 LONG = "monitor:eu-west-1:api.example.com:health-check:503"
 
@@ -199,13 +201,13 @@ def test_the_screen_of_clocks_fits(width: int, height: int) -> None:
 
 
 def test_the_clocks_count_down_and_an_empty_screen_says_so() -> None:
-    time, open_ = FixedTime(), Wanted(statuses=frozenset({"open"}))
-    screen = ClockScreen(received(URGENT), open_, time)
+    clock, open_ = FixedTime(), Wanted(statuses=frozenset({"open"}))
+    screen = ClockScreen(received(URGENT), open_, clock)
     before = screen.lines(80, 24)[2].plain
-    time.at += SECOND
+    clock.at += SECOND
     after = screen.lines(80, 24)[2].plain
     assert ("0:05:00" in before, "0:04:59" in after) == (True, True)
-    assert "no incident is open" in [line.plain for line in ClockScreen({}, open_, time).lines(80, 24)]
+    assert "no incident is open" in [line.plain for line in ClockScreen({}, open_, clock).lines(80, 24)]
 
 
 def test_clocks_that_count_down_without_kafka_say_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,7 +244,7 @@ def test_without_a_terminal_changes_are_lines(
         if looks == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.incidents.live.time.sleep", pause)
+    monkeypatch.setattr("cli.incidents.live.time", altered(time, sleep=pause))
     with pytest.raises(KeyboardInterrupt):
         watch_lines(states, printed, FixedTime(), lines.append, line)
     if line is json_line:

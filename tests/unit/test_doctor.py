@@ -143,10 +143,11 @@ def test_disks(free: float, total: int, status: str) -> None:
 
 
 @pytest.fixture
-def closed_port() -> int:
+def closed_port() -> Iterator[int]:
+    """Nothing listens there, nor will as long as it is taken."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+        yield int(one.getsockname()[1])
 
 
 @pytest.fixture

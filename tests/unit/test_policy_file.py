@@ -25,6 +25,7 @@ from streams.policy.targets import PolicyKeys, SeveritiesKeys, SeverityKeys, sev
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, parse_rfc3339
 from streams.sla.policy import Policies, Target, UpdateTarget
 from streams.sla.severity import Severity
+from tests.waiting import TIMEOUT_S
 
 
 def test_every_optional_key_gets_the_contracts_default(tmp_path: Path) -> None:
@@ -327,6 +328,6 @@ print(sent == same and hash(sent) == hash(same))
 """
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     ran = subprocess.run(
-        [sys.executable, "-c", own], check=True, input=sent, env=environment, capture_output=True, timeout=60
+        [sys.executable, "-c", own], check=True, input=sent, env=environment, capture_output=True, timeout=TIMEOUT_S
     )
     assert ran.stdout.split() == [b"True"]

@@ -18,6 +18,7 @@ from streams.configuration.fields import allowed_values, example_text, is_secret
 from streams.configuration.variables import OTHER_VARIABLES, check_variables
 from streams.errors import SettingsError
 from streams.settings import Settings, read_settings
+from tests.waiting import TIMEOUT_S
 
 SECRET = "hunter2-hunter2"
 
@@ -76,7 +77,7 @@ def test_every_command_refuses_an_unknown_variable() -> None:
 def test_a_worker_refuses_an_unknown_variable() -> None:
     command = [sys.executable, "-c", "import sys; from agents.worker import main; sys.exit(main())"]
     found = subprocess.run(
-        command, check=False, env={"SLA_BROKER": "k:9092"}, capture_output=True, text=True, timeout=60
+        command, check=False, env={"SLA_BROKER": "k:9092"}, capture_output=True, text=True, timeout=TIMEOUT_S
     )
     assert found.returncode == 2
     assert "did you mean SLA_BROKERS" in found.stdout + found.stderr
