@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 IN_VAIN_S, LEAST_S = 0.5, TIMEOUT_S
 #: Calls whose first or second positional argument is a number of seconds.
 WAITS = {"wait": 0, "join": 0, "result": 0, "exception": 0, "timeout": 0, "wait_for": 1}
+#: These give up after five seconds, unless a timeout is given.
+HTTPX = {f"httpx.{name}" for name in ("get", "post", "request", "stream", "Client", "AsyncClient")}
 CLOCKS = {"monotonic", "perf_counter"}
 #: Modules that the threads of every server and client use.
 OF_ALL_THREADS = {"asyncio", "os", "select", "selectors", "signal", "socket", "sqlite3", "ssl", "threading", "time"}
@@ -39,6 +41,8 @@ def short_waits(tree: ast.AST) -> Iterator[tuple[int, float]]:
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         given = [each.value for each in call.keywords if each.arg == "timeout"]
+        if ast.unparse(call.func) in HTTPX and "timeout" not in {each.arg for each in call.keywords}:
+            yield call.lineno, 5.0
         place = WAITS.get(name)
         if place is not None and isinstance(call.func, ast.Attribute) and len(call.args) == place + 1:
             given.append(call.args[place])
@@ -107,5 +111,6 @@ def test_a_change_of_a_standard_module_is_noticed() -> None:
 def test_a_short_wait_and_an_asserted_time_are_noticed() -> None:
     tree = ast.parse("event.wait(5)\nget(url, timeout=10)\ne.wait(0.05)\ne.wait(TIMEOUT_S)\nrun(x, timeout=600)")
     assert list(short_waits(tree)) == [(1, 5), (2, 10)]
+    assert list(short_waits(ast.parse("httpx.get(url)\nhttpx.get(url, timeout=TIMEOUT_S)"))) == [(1, 5)]
     tree = ast.parse("assert time.monotonic() - began < 2\nassert time.monotonic() < deadline\nassert took < 5")
     assert list(asserted_times(tree)) == [1]

@@ -95,7 +95,7 @@ def test_half_requests_keep_no_page_and_no_stream_waiting(half: bytes) -> None:
 
 def test_a_head_that_does_not_end_is_closed_and_a_stream_is_not() -> None:
     async def scenario() -> None:
-        async with asyncio.timeout(2 * TIMEOUT_S), served(ConnectionLimits(head_s=0.1)) as pages:
+        async with asyncio.timeout(2 * TIMEOUT_S), served(ConnectionLimits(head_s=0.5)) as pages:
             stream, stream_writer = await pages.send(b"GET /stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             await stream.readuntil(b"first")
             half, half_writer = await pages.send(b"GET / HT")

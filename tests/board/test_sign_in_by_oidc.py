@@ -27,6 +27,7 @@ from board.store.own_tables import audit_outbox, session
 from connect.actions.person import Role
 from streams.errors import SettingsError
 from streams.sla.instants import SECOND
+from tests.waiting import TIMEOUT_S
 
 #: The provider's own code warns in its thread.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -81,7 +82,7 @@ def app(empty_read_model: Engine, settings: BoardSettings, clock: MovingClock) -
 
 def at_provider(address: str, sub: str) -> str:
     """Somebody signs in at the provider; the address that the browser is sent back to."""
-    answer = httpx.post(address, data={"sub": sub})
+    answer = httpx.post(address, data={"sub": sub}, timeout=TIMEOUT_S)
     assert answer.status_code == 302, answer.text
     return answer.headers["location"]
 
