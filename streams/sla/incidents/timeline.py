@@ -47,6 +47,7 @@ class Timeline:
         "handled_breaches",
         "handled_mets",
         "id",
+        "outdated",
         "outputs",
         "pending",
         "processed_until",
@@ -65,6 +66,9 @@ class Timeline:
         makes another object."""
         self.published = PublishedState()
         self.processed_until = 0
+        self.outdated = False
+        """Whether a breach is published that does not follow any more, although no fact has come: a policy version that
+        is in force since before the opening was added, or the time zone data changed."""
         self.pending: list[Breach] = []
         self.handled_breaches = 0
         self.handled_mets = 0
@@ -120,6 +124,7 @@ class Timeline:
             self._builder = OutputBuilder(self.id, folded, backfill=folded.backfill)
             published = self.published.breaches
             self.pending = [b for b in folded.breaches if b.key not in published and not b.reclassified]
+            self.outdated = bool(published) and not published.keys() <= {breach.key for breach in folded.breaches}
             self.handled_breaches = len(folded.breaches)
             self.handled_mets = len(folded.mets)
         self.folded = folded  # not before: what raises raises again on the next access
@@ -128,11 +133,13 @@ class Timeline:
 
     def add(self, new: list[Fact], context: FoldContext) -> None:
         """Fold new facts in and publish what differs. A single fact that is the last in order of meaning is folded in;
-        a late one, or the opening that others waited for, folds everything anew (R2, R12)."""
+        a late one, or the opening that others waited for, folds everything anew (R2, R12), and so does the first one
+        after what is published became outdated (R3)."""
         cause = new[-1]
         folded = self.folded
         if (
             folded is not None
+            and not self.outdated
             and len(new) == 1
             and cause > self.facts[-1]
             and (cause.time > folded.opened_at or self.facts[0].time == cause.time)
@@ -171,6 +178,7 @@ class Timeline:
             revision = max(revisions.get(key[:2], 0), 0)
             output = self._builder.retracted(key, revision, max(cause.time, folded.opened_at), because)
             self._publish(RetractionEntry(key), output)
+        self.outdated = False
         for breach in folded.breaches:
             if breach.reclassified and breach.key not in self.published.breaches:
                 self._new_breach(breach)
