@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from random import Random  # noqa: TID251 -- seeded
+from typing import Any
+
+from tests.chaos.loop import Loop
 
 #: A wait that succeeds costs nothing, so this is far beyond what any state takes.
 TIMEOUT_S = 120.0
@@ -21,6 +25,16 @@ def wait(condition: Callable[[], object], why: Callable[[], object] | None = Non
         now = time.monotonic()
         assert now < deadline, "it did not come to that" if why is None else why()
         time.sleep(max(every_s, min(2 * (now - asked), 1.0)))
+
+
+def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Where times are compared: time moves only when nobody can run, so that no step takes any, on whichever machine.
+    Without sockets and threads."""
+    loop = Loop(Random(1))
+    try:
+        loop.run(scenario())
+    finally:
+        loop.bury()
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -373,6 +373,7 @@ def test_a_write_that_a_client_of_kafka_cancels_is_one_that_failed(monkeypatch: 
 
 def test_requests_are_answered_between_many_monitors(monkeypatch: pytest.MonkeyPatch) -> None:
     """100,000 monitors that fall silent at once took more than two seconds in which nothing else was done."""
+    monkeypatch.setattr(service, "_WAIT_S", TIMEOUT_S)
 
     async def scenario() -> None:
         cluster = Cluster(partitions=1)

@@ -273,7 +273,7 @@ def test_a_producer_that_broke_or_hangs_is_made_anew_and_nothing_stays_held(worl
 
 def test_a_leader_that_hangs_leaves_the_intake_ready_while_others_acknowledge(world: World) -> None:
     async def scenario() -> None:
-        publisher = publisher_of(world, timeout_s=0.2)
+        publisher = publisher_of(world, timeout_s=0.5)
         publisher.start()
         await until(lambda: publisher.unready() is None)
         world.prompt = False
