@@ -84,6 +84,24 @@ def test_a_monitor_of_datadog_that_had_no_data_before_it_recovered_has_an_end() 
     assert intervals == [["api", CHECKOUT, at("07:51:03Z"), at("07:56:03Z")]]
 
 
+def test_a_changed_priority_of_opsgenie_changes_the_impact_from_then_on() -> None:
+    created = recorded("opsgenie", "1-")
+    alert = created["alert"] | {
+        "priority": "P2",
+        "oldPriority": "P1",
+        "updatedAt": created["alert"]["createdAt"] + 60_000,
+    }
+    changed = {**created, "action": "UpdatePriority", "alert": alert}
+    closed = {**created, "action": "Close", "alert": alert | {"updatedAt": alert["updatedAt"] + 60_000}}
+    bodies = [json.dumps(each).encode() for each in (created, changed, closed)]
+    lines = [line for body in bodies for line in published(translate.webhook(SOURCES["opsgenie"], body))]
+    expected = [
+        ["api", CHECKOUT, at("07:51:03Z"), at("07:52:03Z")],
+        ["api", "material_aspect", at("07:52:03Z"), at("07:53:03Z")],
+    ]
+    assert list(outcome(lines)[0].values()) == list(outcome(lines[::-1])[0].values()) == [expected]
+
+
 @pytest.mark.parametrize("sender", [each for each in SENDERS if each != "freshdesk"])
 def test_a_retry_is_the_same_events(sender: str) -> None:
     """Freshdesk sends no time: its events have the time of receipt."""
