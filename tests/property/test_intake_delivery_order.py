@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from story import Line, contract, run
+from story import Line, contract, opened, run
 
 from connect.intake import translate
 from connect.intake.mapping_file import load_mapping
@@ -22,9 +23,9 @@ from streams.sla.instants import HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "intake"
-SOURCES = load_mapping(ROOT / "examples" / "intake.yaml") | load_mapping(
-    ROOT / "examples" / "intake" / "statuspage.yaml"
-)
+SOURCES = load_mapping(ROOT / "examples" / "intake.yaml")
+for each in ("statuspage", "feedback"):
+    SOURCES |= load_mapping(ROOT / "examples" / "intake" / f"{each}.yaml")
 START = parse_rfc3339("2026-04-10T08:00:00Z")
 #: What happens to a ticket: to which status it goes; None: a public comment.
 STEPS = ("open", "waiting", "vendor", "done", None)
@@ -97,8 +98,27 @@ def statuspage(steps: Sequence[Step]) -> Iterator[Any]:
         yield {"page": {"id": "p"}, "incident": incident | snapshot}
 
 
+def people(steps: Sequence[Step]) -> Iterator[tuple[str, Any]]:
+    """What people do about an incident of another source: in Slack what it has a button for, else in PagerDuty."""
+    kinds = {"open": "reopened", "waiting": "resolved-by-notifier", "vendor": "acknowledged", "done": "resolved"}
+    for number, step in enumerate(steps):
+        if number % 2 and step.status in ("vendor", "done", None):
+            body = recorded("slack/press")
+            action = {"vendor": "acknowledge", "done": "resolve", None: "update"}[step.status]
+            body["actions"][0] |= {"action_id": action, "action_ts": f"{step.at / SECOND:.6f}"}
+            yield "slack", body
+        else:
+            name = "note" if step.status is None else kinds[step.status]
+            body = recorded(f"pagerduty-{name}")
+            body["event"] |= {"id": f"event-{number}", "occurred_at": format_rfc3339(step.at)}
+            yield "pagerduty", body
+
+
 def events(source: str, body: Any, received_at: int) -> list[Line]:
-    translation = translate.webhook(SOURCES[source], json.dumps(body).encode(), received_at)
+    content = json.dumps(body)
+    if source == "slack":
+        content = urlencode({"payload": content})
+    translation = translate.webhook(SOURCES[source], content.encode(), received_at)
     assert not translation.rejected
     decoded = [decode(each.record.value) for each in translation.events]
     assert not any(isinstance(each, Rejection) for each in decoded)
@@ -141,3 +161,30 @@ def test_any_order_and_any_repeats_give_the_outage_of_the_sender(
     contents = {(line["source"], line["id"]): line for line in lines}
     assert all(contents[line["source"], line["id"]] == line for line in lines), "an id has one content"
     assert reported(lines) == outage(steps)
+
+
+@settings(max_examples=10)
+@given(data=st.data())
+def test_any_order_and_any_repeats_of_what_people_do_give_the_same_outage_and_breaches(data: st.DataObject) -> None:
+    """In PagerDuty and in Slack, about one incident. What the notifier resolves by itself changes nothing."""
+    gaps = data.draw(st.lists(st.sampled_from((SECOND, 7 * MINUTE, 3 * HOUR)), min_size=1, max_size=6), "gaps")
+    instants = [START + sum(gaps[: number + 1]) for number in range(len(gaps))]
+    steps = [Step(at, data.draw(st.sampled_from(STEPS), "step")) for at in instants]
+    sent = list(people(steps))
+    begin = opened(format_rfc3339(START), of="inc-42")
+
+    def breaches(lines: Sequence[Line]) -> set[tuple[str, int, str]]:
+        found: set[tuple[str, int, str]] = set()
+        for each in run(begin, *lines, until="2026-04-12T00:00:00Z"):
+            change = {"sla.breached": found.add, "sla.breach_retracted": found.discard}.get(each["type"])
+            if change is not None:
+                change((each["data"]["metric"], each["data"]["instance"], each["data"]["deadline"]))
+        return found
+
+    expected = outage([step for step in steps if step.status in ("open", "done")])
+    in_order = [line for source, body in sent for line in events(source, body, instants[-1])]
+    assert reported([begin, *in_order]) == expected
+    order = data.draw(st.permutations([*sent, *data.draw(st.lists(st.sampled_from(sent), max_size=3), "repeats")]))
+    lines = [line for source, body in order for line in events(source, body, instants[-1])]
+    assert reported([*lines, begin]) == reported([begin, *lines]) == expected
+    assert breaches(lines) == breaches(in_order)
