@@ -241,10 +241,11 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if not self._takes_more:
             wanted = assigned
         else:
-            incidents = self._kafka.topic(INCIDENTS)
+            incidents, rows, left = self._kafka.topic(INCIDENTS), self._kafka.topic(TOPIC), self._positions.left
             wanted = {each for each in assigned if each.topic == incidents and self._orderings[each.partition]}
+            wanted |= {each for each in assigned if each.topic != rows and each.partition in left}
             if self._rows.fed:  # they are assigned so that members of the group share partitions as before
-                wanted |= {each for each in assigned if each.topic == self._kafka.topic(TOPIC)}
+                wanted |= {each for each in assigned if each.topic == rows}
         paused = consumer.paused()
         consumer.pause(*(wanted - paused))
         consumer.resume(*(paused - wanted))
@@ -315,12 +316,14 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     if request is not None:
                         rows[where.partition] += self._delivery.retry(where.partition, *request)
         mine = self._kafka.consumer.assignment()
-        for partition, ordering in self._orderings.items():
-            where = TopicPartition(alerts, partition)
-            if ordering and where in mine:
-                if ordering.barrier is None:
-                    ordering.barrier = await self._kafka.known_end(where)
-                close(partition, ordering.read_up_to(await self._kafka.consumer.position(where)))
+        waiting = {where: each for p, each in self._orderings.items() if (where := TopicPartition(alerts, p)) in mine}
+        unknown = [where for where, ordering in waiting.items() if ordering and ordering.barrier is None]
+        ends = await asyncio.gather(*(self._kafka.known_end(where) for where in unknown))
+        for where, end in zip(unknown, ends, strict=True):
+            waiting[where].barrier = end
+        for where, ordering in waiting.items():
+            if ordering:
+                close(where.partition, ordering.read_up_to(await self._kafka.consumer.position(where)))
         for partition in sorted({each.partition for each in fetched}):
             rows[partition] += self._delivery.fold_if_full(partition)
         await asyncio.gather(*(self._kafka.write(partition, changed) for partition, changed in rows.items()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from aiokafka.structs import TopicPartition
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
 from connect.notify.read_positions import Committed, Offsets
 from connect.notify.row_loading import OnRow, RowLoading, Wants
+from connect.notify.stall_detector import StallDetector, seconds_with_suspension
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.kafka.committed_offsets import committed_with_texts
@@ -24,56 +24,18 @@ from streams.settings import Settings
 ALERTS, INCIDENTS = "alerts", "incidents"
 _REQUEST_MS = 10_000
 _LINGER_MS = 2
-_BEAT_S = 0.25
 _FETCH_BYTES = 512 * 1024
 #: Of a partition of alerts or closings, of which each destination holds so much that it has not looked at yet: with a
 #: backlog, a hundred destinations held 400 MB for eight partitions. A record that is larger is fetched all the same.
 _GROUP_FETCH_BYTES = 64 * 1024
 _LARGEST_ROW = 5 * 1024 * 1024
 _FETCH_WAIT_MS = 250
-#: How long other partitions may take to answer where one gives no answer in the time of a request.
+#: How long a partition is waited for while others go on: less than the time of a request.
 _ANSWER_S = 3.0
 #: How long Kafka may take to commit: the coordinator of a group may hang, or have no replicas to write to.
 _COMMIT_S = 30.0
 #: Reconnects, a few seconds apart each.
 _MOST_UNANSWERED = 5
-
-
-def seconds_with_suspension() -> float:
-    """Seconds that never go back, and go on while the machine is suspended, where its system tells them."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
-class StallDetector:
-    """Detects that this process was stopped for half its session timeout or longer, as in a paused virtual machine.
-    Another process may own its partitions by then, so nothing more may be written to them."""
-
-    def __init__(self, limit_s: float, seconds: Callable[[], float]) -> None:
-        self._limit_s = limit_s
-        self._seconds = seconds
-        self._last = seconds()
-        self._lost = False
-
-    def beat(self) -> None:
-        """Call it often."""
-        now = self._seconds()
-        self._lost = self._lost or now - self._last > self._limit_s
-        self._last = now
-
-    def check(self) -> None:
-        """Raises SlaError once the process was stopped, and from then on always."""
-        self.beat()
-        if self._lost:
-            raise SlaError(
-                "this process was stopped for long, and another may own its partitions; its workers reconnect"
-            )
-
-    async def run(self) -> None:
-        """Call `beat` until cancelled."""
-        while True:
-            await asyncio.sleep(_BEAT_S)
-            self.beat()
 
 
 class TopicIds:
@@ -195,12 +157,31 @@ class PageStore:
         return found
 
     async def known_end(self, where: TopicPartition) -> int | None:
-        """As `ends`; None where its broker gives no answer, at once if that is known."""
+        """As `ends`; None where its broker gives no answer."""
+
+        async def end() -> int:
+            return (await self.ends([where]))[where]
+
+        return await self._answer(where, end)
+
+    async def known_first(self, where: TopicPartition, at: int) -> int | None:
+        """The offset of the first record from an instant on (milliseconds), or the end; None where its broker gives no
+        answer."""
+
+        async def first() -> int:
+            found = (await self.consumer.offsets_for_times({where: at}))[where]
+            return (await self.ends([where]))[where] if found is None else int(found.offset)
+
+        return await self._answer(where, first)
+
+    async def _answer(self, where: TopicPartition, ask: Callable[[], Awaitable[int]]) -> int | None:
+        """None where there is none soon, at once if that is known: alerts of other partitions wait meanwhile."""
         if where in self._unanswered:
             return None
         try:
-            return (await self.ends([where]))[where]
-        except KafkaTimeoutError:
+            async with asyncio.timeout(_ANSWER_S):
+                return await ask()
+        except (KafkaTimeoutError, TimeoutError):
             self._unanswered.add(where)
             return None
 

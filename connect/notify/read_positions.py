@@ -26,6 +26,14 @@ class Committed(NamedTuple):
     ids: Mapping[str, bytes]
 
 
+class _Before(NamedTuple):
+    """What is known of the topic that a partition was of: when it was last found to be that one, and where closings are
+    to be read again from if alerts are."""
+
+    at: int | None
+    closings: int | None
+
+
 class ReadPositions:
     """Of one destination, over its connections."""
 
@@ -41,20 +49,24 @@ class ReadPositions:
         """Topics that were made anew since, and their ids."""
         self._ids: dict[str, bytes] = {}
         """The ids of the topics that records are read from, as far as is known."""
-        self._of_other: dict[TopicPartition, CommitText] = {}
-        """Partitions whose offsets were committed for a topic with another id than theirs."""
+        self._of_other: dict[TopicPartition, _Before] = {}
+        """Partitions whose offsets are of a topic with another id than theirs."""
+        self.left = frozenset[int]()
+        """Those of alerts and closings that are not read until `places` is asked for them again."""
         self.same_at: int | None = None
         """When the topics were last found to be the same."""
 
     def resumed(self, found: Committed) -> None:
         """Reading begins at what was committed, in these partitions and no others."""
+        self.left = frozenset()
         self._ids.update(found.ids)
         texts = {where: read_commit_text(text) for where, text in found.texts.items()}
-        self._of_other = {
-            where: text
-            for where, text in texts.items()
-            if text is not None and found.ids.get(where.topic, text.topic_id) != text.topic_id
-        }
+        before, self._of_other = self._of_other, {}
+        for where, text in texts.items():
+            if text is None and where in before:  # nobody has gone on with it
+                self._of_other[where] = before[where]
+            elif text is not None and found.ids.get(where.topic, text.topic_id) != text.topic_id:
+                self._of_other[where] = _Before(text.at, text.closings)
 
     def with_texts(
         self, offsets: Mapping[TopicPartition, int], alerts: str, closings: str, now: int, *, anew: bool = False
@@ -99,8 +111,8 @@ class ReadPositions:
     def same_until(self, where: TopicPartition) -> int | None:
         """When the topic of a partition that was made anew was last known to be the one of before, as far as is known;
         None for others."""
-        if (text := self._of_other.get(where)) is not None:
-            return text.at
+        if (before := self._of_other.get(where)) is not None:
+            return before.at
         return self.same_at if where.topic in self._anew else None
 
     def places(self, assigned: Iterable[TopicPartition], alerts: str, closings: str) -> Mapping[TopicPartition, int]:
@@ -112,15 +124,23 @@ class ReadPositions:
             if (where.topic in self._anew or where in self._of_other) and where not in self._from_start:
                 found[where] = 0
         for where in [each for each in found if each.topic == alerts]:
-            closing, text = TopicPartition(closings, where.partition), self._of_other.get(where)
-            known = [found.get(closing), self._at_look_before.get(closing), None if text is None else text.closings]
+            closing, other = TopicPartition(closings, where.partition), self._of_other.get(where)
+            known = [found.get(closing), self._at_look_before.get(closing), None if other is None else other.closings]
             before = 0 if closings in self._anew else min((each for each in known if each is not None), default=None)
             if before is not None:
                 found[closing] = before
         return found
 
-    def went_on(self) -> None:
-        """Reading goes on at the places."""
+    def went_on(self, left: Mapping[TopicPartition, int]) -> None:
+        """Reading goes on at the places, except for those that are left."""
+        self._of_other = {
+            where: _Before(
+                self.same_until(where),
+                next((at for each, at in left.items() if each != where and each.partition == where.partition), None),
+            )
+            for where in left
+            if where.topic in self._anew or where in self._of_other
+        }
+        self.left = frozenset(where.partition for where in left)
         self._ids.update((topic, each) for topic, each in self._anew.items() if each)
         self._anew.clear()
-        self._of_other.clear()

@@ -142,6 +142,12 @@ class FakeKafka:
     async def known_end(self, where: TopicPartition) -> int | None:
         return (await self.known_ends([where])).get(where)
 
+    async def known_first(self, where: TopicPartition, at: int) -> int | None:
+        if where in self.leaderless:
+            return None
+        found = (await self.offsets_for_times({where: at}))[where]
+        return len(self.logs[where]) if found is None else found.offset
+
     async def stored_pages(
         self, partitions: Sequence[int], name: str, on_row: Any, wants: Any
     ) -> Mapping[int, tuple[StoredPages, int]]:

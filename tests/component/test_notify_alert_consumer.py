@@ -936,6 +936,64 @@ def test_a_topic_of_alerts_that_was_made_anew_is_read_from_its_beginning_with_th
     play(scenario)
 
 
+@pytest.mark.parametrize("meanwhile", ["nothing", "reconnected", "killed"])
+def test_a_partition_of_a_topic_that_was_made_anew_which_nobody_leads_holds_up_no_other(meanwhile: str) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        kafka = desk.kafka
+        other, its_closings = (TopicPartition(each.topic, 1) for each in (ALERTS, INCIDENTS))
+        for where in (other, its_closings, TopicPartition(ROWS.topic, 1)):
+            kafka.logs[where], kafka.at[where] = [], 0
+        kafka.ids = {"sla.alerts": b"1", "sla.incidents": b"3"}
+        for where in (ALERTS, other):
+            for number in range(3):
+                kafka.put(where, value_of(event("breached", f"old-{where.partition}-{number}")), at=5)
+        kafka.put(its_closings, value_of(event("closed", "old-1-0")), at=6)
+        await desk.start()
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 3, other: 3, its_closings: 1})
+        for _ in range(2):
+            desk.positions.same_topics(0)
+        for where in (ALERTS, other):
+            kafka.logs[where] = []
+            for number in range(5):
+                kafka.put(where, value_of(event("breached", f"new-{where.partition}-{number}")), at=8)
+        kafka.put(its_closings, value_of(event("closed", "new-1-0")), at=9)
+        kafka.leaderless = {other}
+        desk.positions.made_anew("sla.alerts", b"2")
+        kafka.ids["sla.alerts"] = b"2"
+        await desk.until(lambda: not desk.positions._anew and kafka.committed_at[ALERTS] == 5)
+        await desk.until(lambda: {f"breached-new-0-{number}--" for number in range(5)} <= set(desk.heard))
+        assert {other, its_closings} <= kafka.held, "what is read of it would be of the middle"
+        if meanwhile == "reconnected":
+            await desk.consumer.on_partitions_revoked(kafka.assignment())
+            await desk.consumer.on_partitions_assigned(kafka.assignment())
+        elif meanwhile == "killed":
+            assert desk.reading is not None
+            desk.reading.cancel()
+            before, desk = desk, Desk(store=desk.bench.store)
+            for name in ("logs", "committed_at", "texts", "ids", "leaderless"):
+                setattr(desk.kafka, name, getattr(kafka, name))
+            kafka = desk.kafka
+            kafka.at = dict.fromkeys(kafka.logs, 0)
+            await desk.start()
+            desk.bench.sender.heard = before.bench.sender.heard
+        await desk.until(lambda: {other, its_closings} <= kafka.held)
+        assert desk.positions.begins_anew
+        kafka.leaderless.clear()
+        await desk.until(lambda: kafka.committed_at == {ALERTS: 5, other: 5, its_closings: 2})
+        assert not desk.positions.begins_anew
+        ended = {"breached-new-1-0--", "closed-new-1-0--/response/1"}
+        await desk.until(lambda: {f"breached-new-1-{number}--" for number in range(1, 5)} <= set(desk.heard))
+        await desk.until(lambda: desk.bench.delivery.pending == 0)
+        assert ended <= set(desk.heard) or not ended & set(desk.heard)
+        assert all(
+            (text := read_commit_text(kafka.texts[where])) is not None and text.topic_id == b"2"
+            for where in (ALERTS, other)
+        )
+
+    play(scenario)
+
+
 def test_closings_of_a_topic_that_was_made_anew_are_read_from_its_beginning() -> None:
     async def scenario() -> None:
         desk = Desk()

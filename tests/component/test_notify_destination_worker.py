@@ -9,23 +9,24 @@ from typing import Any, ClassVar
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, NotEnoughReplicasError, OffsetMetadataTooLargeError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import OffsetAndMetadata, OffsetAndTimestamp
 from notify_bench import HandClock, Script, destination, play
 from structlog.testing import capture_logs
 
-from connect.notify import destination_worker, page_store, row_loading
+from connect.notify import destination_worker, page_store, row_loading, stall_detector
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.kind import MASKED
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
-from connect.notify.page_store import PageStore, StallDetector, TopicIds
+from connect.notify.page_store import PageStore, TopicIds
 from connect.notify.page_store_rows import StateRow, StoredPages, changes, pending_row
 from connect.notify.read_positions import Committed
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.row_loading import RowLoading
+from connect.notify.stall_detector import StallDetector
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.serde.codec import Codec
@@ -230,7 +231,7 @@ def test_a_process_on_a_machine_that_was_suspended_writes_nothing_more(monkeypat
     """The clock of the loop stands still meanwhile."""
     now = 0.0
     clocks = altered(time, CLOCK_BOOTTIME=7, clock_gettime=lambda clock: now if clock == 7 else 0.0)
-    monkeypatch.setattr(page_store, "time", clocks)
+    monkeypatch.setattr(stall_detector, "time", clocks)
 
     async def scenario() -> None:
         nonlocal now
@@ -506,9 +507,13 @@ def test_the_ends_of_partitions_are_known_although_nobody_leads_one_of_them(monk
                 raise KafkaTimeoutError
             return dict.fromkeys(wheres, 7)
 
+        async def offsets_for_times(self, times: dict[TopicPartition, int]) -> dict[TopicPartition, Any]:
+            await self.end_offsets(list(times))
+            return {where: OffsetAndTimestamp(4, 6) if where.partition == 1 else None for where in times}
+
     async def scenario() -> None:
         store = PageStore(read_settings(), "group", RowLoading())
-        ends = store._metadata_consumer = Ends()
+        ends = store._metadata_consumer = store.consumer = Ends()
         assert await store.known_ends(places) == dict.fromkeys(places, 7)
         ends.leaderless = frozenset(places[:1])
         for ends.hang in (True, False):
@@ -523,6 +528,13 @@ def test_the_ends_of_partitions_are_known_although_nobody_leads_one_of_them(monk
         ends.leaderless = frozenset()
         await store.known_ends(places)
         assert await store.known_end(places[0]) == 7
+        assert [await store.known_first(each, 5) for each in places] == [7, 4, 7]
+        ends.leaderless, ends.hang = frozenset(places[1:]), True
+        assert await store.known_end(places[1]) is None, "alerts of others wait for it"
+        assert await store.known_first(places[2], 5) is None
+        asked = ends.asked
+        assert await store.known_end(places[2]) is None
+        assert ends.asked == asked
 
     play(scenario)
 

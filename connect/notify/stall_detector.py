@@ -1,0 +1,48 @@
+"""Tells that this process, or its machine, stood still for so long that another may have its partitions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from streams.errors import SlaError
+
+_BEAT_S = 0.25
+
+
+def seconds_with_suspension() -> float:
+    """Seconds that never go back, and go on while the machine is suspended, where its system tells them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+class StallDetector:
+    """Detects that this process was stopped for half its session timeout or longer, as in a paused virtual machine.
+    Another process may own its partitions by then, so nothing more may be written to them."""
+
+    def __init__(self, limit_s: float, seconds: Callable[[], float]) -> None:
+        self._limit_s = limit_s
+        self._seconds = seconds
+        self._last = seconds()
+        self._lost = False
+
+    def beat(self) -> None:
+        """Call it often."""
+        now = self._seconds()
+        self._lost = self._lost or now - self._last > self._limit_s
+        self._last = now
+
+    def check(self) -> None:
+        """Raises SlaError once the process was stopped, and from then on always."""
+        self.beat()
+        if self._lost:
+            raise SlaError(
+                "this process was stopped for long, and another may own its partitions; its workers reconnect"
+            )
+
+    async def run(self) -> None:
+        """Call `beat` until cancelled."""
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            self.beat()
