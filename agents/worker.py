@@ -158,6 +158,8 @@ def main() -> int:
         configure_logs(
             json=None if settings.log_format is None else settings.log_format == "json", level=settings.log_level
         )
+        if not settings.bootstrap():
+            raise SlaError("no brokers are named; set SLA_BROKERS")
         foreign = package_conflicts()
         if foreign:
             raise SlaError("; ".join(foreign))

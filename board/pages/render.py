@@ -153,9 +153,10 @@ def with_language(request: Request, language: str) -> str:
 
 
 def _browser_texts(common: BoardPhrases) -> dict[str, str]:
-    """What the browser's scripts need to write durations as the server does."""
-    names = ("days_hours", "hours_minutes", "minutes_only", "seconds_only", "in_time", "time_ago")
-    return {name: getattr(common, name) for name in names}
+    """What the browser's scripts need to write durations as the server does, and to say that no answer came."""
+    durations = ("days_hours", "hours_minutes", "minutes_only", "seconds_only", "in_time", "time_ago")
+    texts = {name: getattr(common, name) for name in durations}
+    return texts | {"no_answer": common.no_answer, "typed_stays": common.typed_stays}
 
 
 def segment(text: str) -> str:

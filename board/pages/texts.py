@@ -47,6 +47,8 @@ class BoardPhrases:
     utc: str
     nobody: str
     everyone: str
+    no_answer: str
+    typed_stays: str
     waiting: Annotated[Texts, ("customer", "third_party", "unknown")]
     backfill: str
     notification_kinds: Annotated[Texts, ("page", "pending", "parked", "retry")]

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
+from agents import worker
 from cli.main import app
 from cli.settings import generate
 from cli.settings.table import CLASSES, SECTIONS, settings_of
@@ -81,6 +82,16 @@ def test_a_worker_refuses_an_unknown_variable() -> None:
     )
     assert found.returncode == 2
     assert "did you mean SLA_BROKERS" in found.stdout + found.stderr
+
+
+def test_a_worker_without_brokers_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty variable, as a template without its value gives."""
+    monkeypatch.setenv("SLA_BROKERS", "")
+    monkeypatch.setattr(worker, "run_process", lambda _: pytest.fail("the worker runs"))
+    monkeypatch.setattr(worker, "work", lambda _: None)
+    monkeypatch.setattr(worker, "configure_logs", lambda **_: None)
+    assert worker.main() == 2
+    assert "no brokers are named; set SLA_BROKERS" in "".join(capsys.readouterr())
 
 
 #: For each kind of setting: a value that can't be used, and what the message has to say.
