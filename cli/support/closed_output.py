@@ -1,7 +1,9 @@
-"""What happens when the reader of a command's output has closed it, as `head` does, or nobody can read it."""
+"""What happens when the reader of a command's output has closed it, as `head` does, or nobody can read it, or its
+encoding lacks characters."""
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -35,6 +37,19 @@ class _Messages(io.FileIO):
         return len(data) if written is None else written
 
 
+def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)), error.end
+
+
+#: Characters that the encoding of a terminal lacks (EUC-JP, Latin-1) are printed as JSON escapes them: a title in
+#: another script must not hide what came of a command.
+_ESCAPES = "sla.escapes"
+codecs.register_error(_ESCAPES, _escaped)
+
+
 def open_standard_streams() -> None:
     """Give this process the output streams that its parent has closed: a connection to Kafka would get their numbers,
     and what is printed."""
@@ -66,6 +81,7 @@ def end_on_closed_output() -> None:
     if output is not sys.__stdout__ or not isinstance(output, io.TextIOWrapper):
         return  # replaced by whoever calls us as a library
     raw = _Output(output.fileno(), "wb", closefd=False)
+    errors_of = _ESCAPES if output.errors == "strict" else output.errors
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=output.encoding, errors=output.errors, line_buffering=output.line_buffering
+        io.BufferedWriter(raw), encoding=output.encoding, errors=errors_of, line_buffering=output.line_buffering
     )

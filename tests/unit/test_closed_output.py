@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -82,3 +83,21 @@ def test_a_closed_output_is_no_error() -> None:
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_characters_that_the_encoding_lacks_hide_no_result() -> None:
+    """As on a terminal of EUC-JP or Latin-1. The escapes are those of JSON, so that what programs read stays whole."""
+    text = "é 公開 \N{GRINNING FACE} \ud800"
+    command = (
+        "import typer; from cli.support.closed_output import end_on_closed_output; "
+        f"end_on_closed_output(); typer.echo({text!r})"
+    )
+    for encoding, whole in (("latin-1", "é"), ("shift_jis", "\\u00e9 公開"), ("utf-8", "é 公開 \N{GRINNING FACE}")):
+        environment = os.environ | {"PYTHONIOENCODING": encoding}
+        ended = subprocess.run(
+            [sys.executable, "-c", command], capture_output=True, timeout=600, check=False, env=environment
+        )
+        assert ended.returncode == 0, ended.stderr
+        printed = ended.stdout.decode(encoding)
+        assert printed.startswith(whole)
+        assert json.loads(f'"{printed.strip()}"') == text
