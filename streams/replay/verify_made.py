@@ -18,7 +18,7 @@ from streams.sla.credits.recompute import Recomputation
 from streams.sla.credits.submitted import SubmittedStatement, TermDifference, instant
 from streams.sla.credits.verify_revision import Months, final_at
 from streams.sla.erasure import ERASED
-from streams.sla.instants import MINUTE
+from streams.sla.instants import MINUTE, months_before
 from streams.sla.policy import Policies
 
 MAX_PROBES = 1_000
@@ -93,6 +93,11 @@ class MadeChecks:
         """Adjusted statements whose instant follows from an arrival."""
         self._by_arrival: dict[int, set[int]] = defaultdict(set)
         self._after_timer: dict[int, set[int]] = defaultdict(set)
+        self._before_eviction: list[tuple[int, int, int]] = []
+        """Adjusted statements of months that may be evicted at their instant, with the instants between which an input
+        leads to them."""
+        self._evicted: set[int] = set()
+        """Those of `_before_eviction` before which an input arrived."""
         self._arrived: set[int] = set()
         """Of the instants `_after_timer`, those at which an input arrived."""
         self._counts: dict[int, _Count] = {}
@@ -120,6 +125,9 @@ class MadeChecks:
             # after a timer, where no input arrived.
             if (given.time - delay - 1) % MINUTE == 0:
                 self._after_timer[index].add(given.time - delay - 1)
+            # A month whose adjustment is pending when it is evicted, as a month begins, is adjusted at once.
+            if months_before(given.time, 0) == given.time and months_before(given.time, 1) >= given.period.end:
+                self._before_eviction.append((given.time - delay, given.time, index))
 
     def _count(self, index: int, given: SubmittedStatement, base: SubmittedStatement | None) -> None:
         policy = self._policies.exact(*given.policy[:2])
@@ -164,6 +172,9 @@ class MadeChecks:
                         self._fit |= self._by_arrival[arrival]
                     if arrival is not None and arrival in self._timers:
                         self._arrived.add(arrival)
+                for begin, end, index in self._before_eviction:
+                    if begin < step.arrival <= end:
+                        self._evicted.add(index)
             case _:
                 pass
 
@@ -203,7 +214,7 @@ class MadeChecks:
 
     def _instant(self, index: int) -> TermDifference | None:
         given = self._statements[index]
-        if given.status != "adjusted" or index in self._fit or not self.exact:
+        if given.status != "adjusted" or index in self._fit or index in self._evicted or not self.exact:
             return None
         if self._after_timer.get(index, set()) - self._arrived:
             return None

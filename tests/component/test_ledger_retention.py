@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -11,11 +12,15 @@ from story import Line, claimed, contract, maintenance, opened, policies, resolv
 from agents.changelog.ledger import FACT, IMPACTS, MONTH, RETENTION
 from cli.replay.outcome import disagreements, outcome_of
 from streams.replay.simulate import simulate
+from streams.replay.verify import ReplayedMonths, check_with_events
 from streams.runtime.processor import Effects, SubjectFailed
+from streams.serde.cloudevents_json import from_json
 from streams.settings import read_settings
 from streams.sla.arrival import TimeLimits
 from streams.sla.credits.account import Account
 from streams.sla.credits.retention import Retention
+from streams.sla.credits.submitted import TermDifference, submitted_statement
+from streams.sla.events import Rejection
 from streams.sla.instants import DAY, HOUR, format_rfc3339, parse_rfc3339
 
 SHORT = TimeLimits(retain_months=6)
@@ -48,6 +53,18 @@ def full() -> Cluster:
 
 def statements(cluster: Cluster) -> list[tuple[str, int]]:
     return [(o["data"]["month"], o["data"]["revision"]) for o in cluster.outputs() if o["type"] == "credit.statement"]
+
+
+def differences(outputs: list[Line], lines: list[str]) -> dict[int, TermDifference]:
+    """What `sla verify` says of statements, by their order."""
+    given = []
+    for output in outputs:
+        parsed = from_json(output)
+        assert not isinstance(parsed, Rejection)
+        given.append(submitted_statement(parsed[1], output["data"]))
+    arrived = [json.dumps({"receivedtime": line["time"], **line}) for line in map(json.loads, lines)]
+    found = check_with_events(given, arrived, ReplayedMonths(policies(), SHORT))
+    return {index: difference for index, difference in found.items() if difference is not None}
 
 
 def counts(cluster: Cluster) -> dict[str, int]:
@@ -208,6 +225,12 @@ def test_r26_a_month_is_adjusted_before_it_is_evicted_while_its_outages_are_know
     assert [o["data"]["waived"]["amount_minor"] for o in adjusted[:1]] == [30_608 - 27_000]
     months = b" ".join(cluster.rows(LEDGER, MONTH))
     assert (b"2027-09" in months, b"2027-12" in months) == (False, True), "it is evicted all the same"
+    lines = texts([*years(), late | {"receivedtime": "2028-03-31T23:30:00Z"}])
+    assert differences(adjusted, lines) == {}, "sla verify agrees"
+    early = [o | {"time": "2028-03-01T00:00:00Z"} for o in adjusted[:1]]
+    assert [d.term for d in differences(early, lines).values() if d is not None] == ["monthly_charge"]
+    elsewhere = [o | {"time": "2028-05-01T00:00:00Z"} for o in adjusted[:1]]
+    assert [d.term for d in differences(elsewhere, lines).values() if d is not None] == ["time"]
 
 
 def test_r27_a_month_that_cannot_be_adjusted_before_it_is_evicted_costs_its_tenant_and_not_the_eviction(
