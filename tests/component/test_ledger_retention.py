@@ -233,6 +233,19 @@ def test_r26_a_month_is_adjusted_before_it_is_evicted_while_its_outages_are_know
     assert [d.term for d in differences(elsewhere, lines).values() if d is not None] == ["time"]
 
 
+def test_r26_a_contract_fact_that_is_too_late_for_the_retention_verifies_no_statement_otherwise() -> None:
+    """It would be the earliest fact of the tenant, which decides zone and currency; the ledger does not take it."""
+    old = contract("2025-06-01T00:00:00Z", end="2025-12-01T00:00:00Z", zone="Asia/Tokyo", currency="EUR", id="c-old")
+    loaded_line = old | {"backfill": True, "receivedtime": "2028-03-10T00:00:00Z"}
+    lines = texts([*years(), loaded_line])
+    until = parse_rfc3339("2028-04-20T00:00:00Z")
+    outputs: list[Line] = list(simulate(lines, policies(), until=until, time_limits=SHORT))
+    assert [o["data"]["code"] for o in outputs if o["type"] == "sla.rejected"] == ["too_late"]
+    stated = [o for o in outputs if o["type"] == "credit.statement"]
+    assert (stated[-1]["data"]["month"], stated[-1]["data"]["credit"]["currency"]) == ("2028-03", "USD")
+    assert differences(stated, lines) == {}
+
+
 def test_r27_a_month_that_cannot_be_adjusted_before_it_is_evicted_costs_its_tenant_and_not_the_eviction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

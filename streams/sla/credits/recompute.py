@@ -13,10 +13,11 @@ from streams.sla.credits.erase_tenant import erase
 from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.intervals import Interval, intersect, union
 from streams.sla.credits.maintenance import Maintenance
+from streams.sla.credits.retention import Retention, reject_evicted
 from streams.sla.credits.statement import MonthResult, Period, compute_month, counts
 from streams.sla.erasure import Erasures
 from streams.sla.impact import ImpactCopy
-from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, next_month
+from streams.sla.instants import LAST_MONTH, LATEST, Month, month_bounds, month_of, months_before, next_month
 from streams.sla.policy import Policies
 
 _MAINTENANCE = ev.MaintenanceScheduled | ev.MaintenanceCancelled
@@ -41,6 +42,8 @@ class Recomputation:
         self._accounts: dict[str, Account] = {}
         self._impacts = Impacts()
         self._maintenance = Maintenance()
+        self._first_arrival = LATEST
+        self._last_arrival = 0
         self.erasures = Erasures(time_limits.pseudonym_key)
 
     def oversize(self, event: ev.Event) -> ev.Rejection | None:
@@ -59,6 +62,7 @@ class Recomputation:
             if check_time(event, arrival, self._time_limits, instants=not accepted_before) is not None:
                 return False
             self._maintenance.add(event, arrival, position)
+            self._arrived(arrival)
             return True
         if not isinstance(event.payload, ev.ContractSet | ev.TenantErased | ev.CreditClaimed):
             return False
@@ -74,11 +78,28 @@ class Recomputation:
             account = self._accounts[event.subject] = Account(event.subject, self._policies, self._time_limits.lateness)
         if isinstance(event.payload, ev.CreditClaimed) and late_claim(account, event) is not None:
             return False
+        if not accepted_before and self._is_evicted(account, event, arrival):
+            return False
         if account.digest(event) is not None:
             return False
         account.add_fact(event, arrival, position)
+        self._arrived(arrival)
         # Of a claim only its identity counts here: no contract fact may have the same (R1).
         return not isinstance(event.payload, ev.CreditClaimed)
+
+    def _arrived(self, arrival: int) -> None:
+        self._first_arrival = min(arrival, self._first_arrival)
+        self._last_arrival = max(arrival, self._last_arrival)
+
+    def _is_evicted(self, account: Account, event: ev.Event, arrival: int) -> bool:
+        """Whether the ledger had evicted all months that a contract fact concerns (R26). It has no limit before the
+        first month that begins after its first input."""
+        reached = max(arrival, self._last_arrival) - 1
+        if not isinstance(event.payload, ev.ContractSet) or self._first_arrival >= months_before(reached, 0):
+            return False
+        retention = Retention(self._time_limits.retain_months)
+        retention.until = retention.limit(reached)
+        return reject_evicted(account, event, retention) is not None
 
     def _is_known(self, event: ev.Event) -> bool:
         account = self._accounts.get(event.subject)
