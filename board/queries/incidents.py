@@ -138,11 +138,6 @@ def list_incidents(
     return IncidentPage(found, None if last is None else IncidentKey(getattr(last, sort), last.incident_id))
 
 
-def count_incidents(connection: Connection, chosen: IncidentFilter) -> int:
-    """How many incidents a filter has."""
-    return connection.execute(select(func.count()).select_from(incident).where(*_conditions(chosen))).scalar_one()
-
-
 def count_by_severity(connection: Connection, chosen: IncidentFilter) -> dict[str, int]:
     """How many incidents of each severity a filter has; severities without any are left out."""
     wanted = (
