@@ -127,7 +127,8 @@ class Notifier:
         data = {"severity": severity, "component": "api", "scope": scope, "tenant_ids": []}
         event = {"id": f"{offset}", "type": "sla.breached", "data": data}
         routing = self.workers._routing
-        return dict(routing.destinations_for(PageTrigger(event, "trigger", "response/1", at), 0, offset))
+        found = routing.destinations_for(PageTrigger(event, "trigger", "response/1", at), 0, offset)
+        return {name: language for name, language in found.items() if name in routing.own.destinations}
 
     def outdated(self) -> float | None:
         return self.metrics.registry.get_sample_value("sla_notify_routing_outdated")

@@ -91,7 +91,12 @@ class Office:
 
 
 def routed(routing: RoutingInForce, severity: str, offset: int = 2_000) -> set[str]:
-    """Where an alert goes that is at this offset."""
+    """Where an alert goes that is at this offset, of the destinations that there are."""
+    return led(routing, severity, offset) & routing.own.destinations.keys()
+
+
+def led(routing: RoutingInForce, severity: str, offset: int) -> set[str]:
+    """Which destinations take an alert, also those that join or end."""
     data = {"severity": severity, "component": "api", "scope": "platform", "tenant_ids": []}
     trigger = PageTrigger({"id": severity, "type": "sla.breached", "data": data}, "trigger", "response/1", 0)
     return set(routing.destinations_for(trigger, 0, offset))
@@ -208,6 +213,31 @@ def test_a_removed_destination_takes_no_alert_from_the_others() -> None:
     both.use(routing(Route(p1, ("third",)), Route(Match(), ("second",))), {0: 1_000})
     assert routed(both, "P1", 999) == {"second", "third"}
     assert routed(both, "P1", 1_001) == {"third"}
+
+
+def test_a_destination_that_comes_back_takes_what_it_had_not_read_before_its_file_is_in_force(tmp_path: Path) -> None:
+    """It reads on as soon as it has joined. The others have left these alerts to it, and are past them."""
+
+    async def scenario(office: Office) -> None:
+        assert routed(office.of("second").routing, "P1", 900) == {"first"}
+        first = office.of("first")
+        without = ROUTES.replace("first", "third").replace("FIRST", "THIRD")
+        for text in (without, ROUTES):
+            office.write(text)
+            made, before = len(office.made), office.workers.digest
+            await office.reload.look(at_once=True)
+            await until(lambda made=made: len(office.made) == made + 1)  # type: ignore[misc]
+            routing = office.made[-1].routing
+            assert "first" in led(routing, "P1", 901), "both when it ends and when it joins"
+            office.made[-1].failure = None
+            await until(lambda before=before: office.workers.digest != before)  # type: ignore[misc]
+            if text == without:
+                await until(lambda: first.cancelled)
+                assert led(routing, "P1", 902) == {"first", "third"}, "it may come back"
+                assert led(routing, "P1", 3_000) == {"third"}, "written since: not its own when it comes back"
+        assert led(routing, "P1", 903) == {"first"}
+
+    play(tmp_path, scenario)
 
 
 def test_a_new_destination_reads_before_alerts_are_routed_there_and_a_removed_one_ends_then(tmp_path: Path) -> None:

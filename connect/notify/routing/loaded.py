@@ -179,8 +179,10 @@ class RoutingInForce:
         return self._found.get((partition, offset, alert))
 
     def destinations_for(self, trigger: PageTrigger, partition: int, offset: int) -> Mapping[str, Language | None]:
-        """As `Routing.destinations_for`. What would go to a destination that this notifier's file does not have goes by
-        that file, for it may be gone everywhere."""
+        """As `Routing.destinations_for`. What goes to a destination that this notifier's file does not have goes by that
+        file too, for it may be gone everywhere. It still goes to that destination itself: one that comes back reads on
+        before its file is in force, and one that was removed until it has stopped; what such a one left out, nobody
+        would get, for the others may be past it."""
         self._passed(partition, offset)
         place = partition, offset, trigger.id
         if (known := self._found.get(place)) is not None:
@@ -192,9 +194,8 @@ class RoutingInForce:
         found: Mapping[str, Language | None] = {}
         for routing in routings:
             found = {**routing.destinations_for(trigger), **found}
-        left = {name: language for name, language in found.items() if name in self._own.destinations}
-        if len(left) != len(found):
-            found = {**self._own.destinations_for(trigger), **left}
+        if not found.keys() <= self._own.destinations.keys():
+            found = {**self._own.destinations_for(trigger), **found}
         if len(self._equal) >= _MOST_EQUAL:
             self._equal.clear()
         found = self._equal.setdefault(frozenset(found.items()), found)
