@@ -19,7 +19,8 @@ _FIRST_PROBE, _LONGEST_PROBE = SECOND, MINUTE
 def next_try(destination: Destination, message: Message, now: int, retry_after: int | None = None) -> int | None:
     """The instant of the attempt after one that failed at `now`, or None when that was the last. `retry_after` is what
     Retry-After asks for, in microseconds."""
-    give_up_at = message.since + destination.give_up_after
+    # A clock that was ahead may have dated the beginning: it is now at the latest.
+    give_up_at = min(message.since, now) + destination.give_up_after
     if now >= give_up_at:
         return None
     attempts = message.tries + 1
@@ -36,13 +37,13 @@ def next_try(destination: Destination, message: Message, now: int, retry_after: 
 
 
 def by_clock(destination: Destination, message: Message, now: int) -> Message:
-    """A message that another process has stored, whose clock may have been ahead: it began to wait by `now` at the
-    latest, and no attempt is further ahead than a wait can be."""
+    """A message that another process has stored, whose clock may have been ahead: no attempt is further ahead than a
+    wait can be. Since when it waits stays as it is, for it may be this clock that is behind."""
     schedule, longest = destination.kind.retry_schedule or (), LONGEST_RETRY_AFTER
     if 0 < message.tries <= len(schedule):
         longest = max(longest, schedule[message.tries - 1])
     due = message.due if message.due <= now + longest else now
-    return message._replace(due=due, since=min(message.since, now))
+    return message._replace(due=due)
 
 
 def _jitter(seed: str) -> float:

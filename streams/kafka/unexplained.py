@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiokafka.errors import KafkaError
 from kafka.errors import KafkaError as KafkaPythonError
 
 from streams.errors import SlaError
+from streams.kafka.cancellation import CLIENT_ENDED
 from streams.kafka.causes import CauseKind, cause_of
 
-_EXPLAINED = (KafkaError, KafkaPythonError, OSError, SlaError, MemoryError)
+_EXPLAINED = (KafkaError, KafkaPythonError, OSError, SlaError, MemoryError, asyncio.CancelledError)
 
 
 def unexplained(error: BaseException | None) -> bool:
@@ -21,4 +24,6 @@ def unexplained(error: BaseException | None) -> bool:
 def message_of(error: BaseException) -> str:
     """What a reader of a message needs: the cause, or of an unexplained error its class as well. The text of a KeyError
     is a key."""
+    if isinstance(error, asyncio.CancelledError):
+        return CLIENT_ENDED
     return repr(error) if unexplained(error) else cause_of(error).text

@@ -93,8 +93,8 @@ class MadeChecks:
         """Adjusted statements whose instant follows from an arrival."""
         self._by_arrival: dict[int, set[int]] = defaultdict(set)
         self._after_timer: dict[int, set[int]] = defaultdict(set)
-        self._before_eviction: list[tuple[int, int, int]] = []
-        """Adjusted statements of months that may be evicted at their instant, with the instants between which an input
+        self._before_eviction: dict[tuple[int, int], set[int]] = defaultdict(set)
+        """Adjusted statements of months that may be evicted at their instant, by the instants between which an input
         leads to them."""
         self._evicted: set[int] = set()
         """Those of `_before_eviction` before which an input arrived."""
@@ -127,7 +127,7 @@ class MadeChecks:
                 self._after_timer[index].add(given.time - delay - 1)
             # A month whose adjustment is pending when it is evicted, as a month begins, is adjusted at once.
             if months_before(given.time, 0) == given.time and months_before(given.time, 1) >= given.period.end:
-                self._before_eviction.append((given.time - delay, given.time, index))
+                self._before_eviction[given.time - delay, given.time].add(index)
 
     def _count(self, index: int, given: SubmittedStatement, base: SubmittedStatement | None) -> None:
         policy = self._policies.exact(*given.policy[:2])
@@ -172,9 +172,8 @@ class MadeChecks:
                         self._fit |= self._by_arrival[arrival]
                     if arrival is not None and arrival in self._timers:
                         self._arrived.add(arrival)
-                for begin, end, index in self._before_eviction:
-                    if begin < step.arrival <= end:
-                        self._evicted.add(index)
+                for begin, end in [each for each in self._before_eviction if each[0] < step.arrival <= each[1]]:
+                    self._evicted |= self._before_eviction.pop((begin, end))
             case _:
                 pass
 

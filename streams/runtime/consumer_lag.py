@@ -42,7 +42,7 @@ class ConsumerLag:
         measuring = self._measuring
         if measuring is None or measuring.done():
             self._measuring = None
-            if measuring is not None:
+            if measuring is not None and not measuring.cancelled():  # what a client cancels is measured again
                 measuring.result()
             self._measuring = asyncio.create_task(self.measure(tasks))
 

@@ -18,6 +18,7 @@ from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.errors import TaskInterrupted
 from streams.sla.events import Output
 from streams.sla.instants import DAY, HOUR
+from tests.waiting import until
 
 START = micros("10:00")
 
@@ -143,3 +144,24 @@ def test_the_lag_of_others_is_known_while_one_partition_does_not_answer() -> Non
     asyncio.run(lag.measure([task(0, events=90), task(1, events=50), task(2, events=70)]))
     assert [lag_of(each) for each in "012"] == [10, None, 30]
     asyncio.run(lag.measure([]))
+
+
+def test_a_measurement_that_a_client_of_kafka_cancels_is_made_again() -> None:
+    class GivesUp(Ends):
+        async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+            if self.end == 100:
+                raise asyncio.CancelledError
+            return await super().written(partitions)
+
+    async def scenario() -> None:
+        ends = GivesUp()
+        lag = ConsumerLag(ends)
+        for end, left in ((100, 10.0), (120, 30.0), (130, 40.0)):
+            ends.end = end
+            lag.begin([task(0, events=90)])
+            await until(lambda left=left: lag_of("0") == left)  # type: ignore[misc]
+            for _ in range(10):
+                await asyncio.sleep(0)
+        await lag.measure([])
+
+    asyncio.run(scenario())

@@ -614,9 +614,34 @@ def test_a_retry_that_a_notifier_whose_clock_was_ahead_has_stored_is_not_waited_
         after.start()
         await after.pass_to(2)
         assert len(after.sender.heard) >= 1
-        await after.pass_to(bench.to.give_up_after // SECOND + 400)
+        await after.pass_to((ahead + bench.to.give_up_after) // SECOND + 400)
         assert [each.message.id for each in after.store.parked()] == ["breached-inc-1--"]
         assert after.delivery.pending == 0
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["pagerduty", "slack"])
+def test_a_notifier_that_starts_with_a_clock_behind_gives_no_message_up_once_it_is_right(kind: str) -> None:
+    """By nine hours, longer than a message is tried: it looks like one that a clock ahead has stored."""
+
+    async def scenario() -> None:
+        bench = Bench(destination(kind))
+        bench.clock.at = right = 9 * HOUR
+        bench.start()
+        bench.sender.always = failed
+        await bench.give(trigger("breached", "inc-1"))
+        await bench.pass_to(right // SECOND + 1)
+        await bench.delivery.suspend(0)
+        after = Bench(bench.to, bench.store)
+        after.sender.always = failed
+        await after.store.write(0, after.delivery.load(0, bench.store.kept(0, "d").pages()))
+        after.delivery.rows_written()
+        after.clock.at = right
+        after.start()
+        await after.pass_to(right // SECOND + 60)
+        assert len(after.sender.heard) >= 1
+        assert (list(after.store.parked()), after.delivery.pending) == ([], 1)
 
     play(scenario)
 

@@ -179,10 +179,10 @@ class RoutingInForce:
         return self._found.get((partition, offset, alert))
 
     def destinations_for(self, trigger: PageTrigger, partition: int, offset: int) -> Mapping[str, Language | None]:
-        """As `Routing.destinations_for`. What goes to a destination that this notifier's file does not have goes by that
-        file too, for it may be gone everywhere. It still goes to that destination itself: one that comes back reads on
-        before its file is in force, and one that was removed until it has stopped; what such a one left out, nobody
-        would get, for the others may be past it."""
+        """As `Routing.destinations_for`. What goes to a destination that this notifier's file lacks goes by that file
+        too: it may be gone everywhere. It still goes to that destination itself: one that comes back reads on
+        before its file is in force, and one that is removed until it has stopped. What such a one left out nobody would
+        get, for the others may be past it."""
         self._passed(partition, offset)
         place = partition, offset, trigger.id
         if (known := self._found.get(place)) is not None:

@@ -93,7 +93,7 @@ class Recomputation:
 
     def _is_evicted(self, account: Account, event: ev.Event, arrival: int) -> bool:
         """Whether the ledger had evicted all months that a contract fact concerns (R26). It has no limit before the
-        first month that begins after its first input."""
+        first month that begins after its first input. Retention is that of this process: it has to be the ledger's."""
         reached = max(arrival, self._last_arrival) - 1
         if not isinstance(event.payload, ev.ContractSet) or self._first_arrival >= months_before(reached, 0):
             return False
