@@ -166,8 +166,16 @@ def test_a_topic_of_versions_before_is_read_if_it_exists_and_not_missed_otherwis
     assert asyncio.run(read({**all_topics(), "eu.shared": TopicDescription(4, ID)})) == ("eu.in", "eu.shared")
 
 
-@pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError])
-@pytest.mark.parametrize("method", ["look", "measure", "delete"])
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("look", LookupError),
+        ("look", asyncio.CancelledError),
+        ("measure", LookupError),  # what a client cancels is measured again
+        ("delete", LookupError),
+        ("delete", asyncio.CancelledError),
+    ],
+)
 def test_a_worker_stops_when_what_runs_beside_its_tasks_fails(
     method: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
