@@ -595,26 +595,33 @@ def test_a_clock_that_is_set_back_delays_nothing(kind: str) -> None:
     play(scenario)
 
 
+async def took_over_at_zero(kind: str, began: int) -> Bench:
+    """A notifier whose clock shows 0, with a message that has failed since `began` by the clock of the one before."""
+    bench = Bench(destination(kind))
+    bench.clock.at = began
+    bench.start()
+    bench.sender.always = failed
+    await bench.give(trigger("breached", "inc-1"))
+    await bench.pass_to(began // SECOND + 1)
+    await bench.delivery.suspend(0)
+    after = Bench(bench.to, bench.store)
+    after.sender.always = failed
+    await after.store.write(0, after.delivery.load(0, bench.store.kept(0, "d").pages()))
+    after.delivery.rows_written()
+    return after
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_retry_that_a_notifier_whose_clock_was_ahead_has_stored_is_not_waited_for(kind: str) -> None:
     """By nine hours, as where local time was set as UTC; another notifier has its partitions now."""
 
     async def scenario() -> None:
-        bench = Bench(destination(kind))
-        bench.clock.at = ahead = 9 * HOUR
-        bench.start()
-        bench.sender.always = failed
-        await bench.give(trigger("breached", "inc-1"))
-        await bench.pass_to(ahead // SECOND + 1)
-        await bench.delivery.suspend(0)
-        after = Bench(bench.to, bench.store)
-        after.sender.always = failed
-        await after.store.write(0, after.delivery.load(0, bench.store.kept(0, "d").pages()))
-        after.delivery.rows_written()
+        ahead = 9 * HOUR
+        after = await took_over_at_zero(kind, ahead)
         after.start()
         await after.pass_to(2)
         assert len(after.sender.heard) >= 1
-        await after.pass_to((ahead + bench.to.give_up_after) // SECOND + 400)
+        await after.pass_to((ahead + after.to.give_up_after) // SECOND + 400)
         assert [each.message.id for each in after.store.parked()] == ["breached-inc-1--"]
         assert after.delivery.pending == 0
 
@@ -626,17 +633,8 @@ def test_a_notifier_that_starts_with_a_clock_behind_gives_no_message_up_once_it_
     """By nine hours, longer than a message is tried: it looks like one that a clock ahead has stored."""
 
     async def scenario() -> None:
-        bench = Bench(destination(kind))
-        bench.clock.at = right = 9 * HOUR
-        bench.start()
-        bench.sender.always = failed
-        await bench.give(trigger("breached", "inc-1"))
-        await bench.pass_to(right // SECOND + 1)
-        await bench.delivery.suspend(0)
-        after = Bench(bench.to, bench.store)
-        after.sender.always = failed
-        await after.store.write(0, after.delivery.load(0, bench.store.kept(0, "d").pages()))
-        after.delivery.rows_written()
+        right = 9 * HOUR
+        after = await took_over_at_zero(kind, right)
         after.clock.at = right
         after.start()
         await after.pass_to(right // SECOND + 60)
