@@ -52,7 +52,7 @@ def test_private_parts_of_libraries_are_imported_by_patches_alone() -> None:
     private = {
         *("aiokafka.consumer.fetcher", "aiokafka.consumer.group_coordinator", "aiokafka.record"),
         *("aiokafka.producer", "aiokafka.client"),
-        *("kafka.net.transport", "kafka.net.manager", "kafka.record"),
+        *("kafka.net.transport", "kafka.net.manager", "kafka.record", "kafka.consumer.fetcher"),
         *("kafka.producer.transaction_manager", "kafka.producer.kafka"),
     }
     importing = {

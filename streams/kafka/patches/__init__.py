@@ -69,5 +69,8 @@ KAFKA_PYTHON: Final = PatchedLibrary(
     "kafka-python",
     "3.0.",
     "for_kafka_python",
-    ("header_names", "bounded_batches", "last_answers", "connection_causes", "producer_id_reset", "unfinished_closes"),
+    (
+        *("header_names", "bounded_batches", "failed_batches", "last_answers", "connection_causes"),
+        *("producer_id_reset", "unfinished_closes"),
+    ),
 )
