@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from connect.notify.destinations.kind import Destination
 from connect.notify.message import DIGEST, LISTED_TENANTS, Message, dedup_key
 from connect.notify.pending_messages import ends_never_needed, never_paged, superseded, unsent_ends, with_end
-from connect.notify.triggers import BREACH, JsonObject, PageTrigger
+from connect.notify.triggers import BREACH, REOPENED, JsonObject, PageTrigger
 from streams.i18n.catalogues import Language
 from streams.topics import DEFAULT_PREFIX
 
@@ -146,7 +146,9 @@ class Page:
             clock for clock, at in paged_at if at < trigger.at or (at == trigger.at and self._ends(trigger, clock))
         }
         since = {clock for clock, at in paged_at if at > trigger.at}
-        return self._ended(trigger, ended - since, destination, now, busy)
+        ended -= since
+        reopened = any(clock not in ended for clock, _ in paged_at)
+        return self._ended(trigger, ended, destination, now, busy, reopened=reopened)
 
     def _ends(self, closing: PageTrigger, clock: str) -> bool:
         """Whether a closing ends the page of a clock whose latest alert is of the same transaction. That alert may be
@@ -207,8 +209,16 @@ class Page:
         return any(each.event["id"] == alert.id for each in waiting) and waiting[-1].action == "trigger"
 
     def _ended(
-        self, trigger: PageTrigger, clocks: Collection[str], destination: Destination, now: int, busy: bool
+        self,
+        trigger: PageTrigger,
+        clocks: Collection[str],
+        destination: Destination,
+        now: int,
+        busy: bool,
+        *,
+        reopened: bool = False,
     ) -> Page:
+        """With `reopened` it is a closing that comes behind alerts of the reopening after it."""
         ends = {clock for clock in clocks if clock in self.open}
         closing = trigger.action == "close"
         late = {each.clock for each in self.pending if each.late and not closing}
@@ -231,6 +241,8 @@ class Page:
             breached=self.breached.difference(clocks),
             pending=waiting,
         )
+        if reopened and destination.kind.latest_only:
+            trigger = replace(trigger, event={**trigger.event, "data": {**trigger.data, REOPENED: True}})
         return page._enqueue(added, trigger, destination, now, now)
 
     def _replaced(

@@ -18,6 +18,7 @@ from connect.notify.message import DIGEST, Message
 from connect.notify.page import Page
 from connect.notify.pending_messages import with_end
 from connect.notify.retry_policy import by_clock
+from connect.notify.triggers import BREACH
 
 
 class RecoveredPage(NamedTuple):
@@ -48,7 +49,9 @@ def recovered(
         )
         for key in sorted({*digests, *moved, *members})
     ]
-    found += [RecoveredPage(before[page.incident], _with_ends(_incident(page), destination)) for page in incidents]
+    for page in incidents:
+        left = _without_replaced(page) if destination.kind.latest_only else page
+        found.append(RecoveredPage(before[page.incident], _with_ends(_incident(left), destination)))
     return [each._replace(page=_by_clock(each.page, destination, now)) for each in found]
 
 
@@ -66,6 +69,21 @@ def _digest(
     page = _incident(replace(page, pending=tuple(sorted((*page.pending, *moved), key=lambda each: each.seq))))
     page = replace(page, keys={DIGEST: key} if page.open else {})
     return page if member or not page.open or page.waits_late else ended(page, destination, now, busy=False)
+
+
+def _without_replaced(page: Page) -> Page:
+    """Without what a later message has replaced, where a crash has left its row: an alert that was never sent and whose
+    incident was closed then, and an end whose clock has another alert."""
+    closed = max((each.seq for each in page.pending if each.action == "resolve" and not each.clock), default=-1)
+
+    def replaced(number: int, message: Message) -> bool:
+        if message.action == "resolve":
+            later = (each for each in page.pending[number + 1 :] if each.action == "trigger")
+            return any((each.clock, each.key) == (message.clock, message.key) for each in later)
+        return message.seq < closed and not message.attempted and not message.late and message.clock not in page.open
+
+    pending = tuple(each for number, each in enumerate(page.pending) if not replaced(number, each))
+    return page if len(pending) == len(page.pending) else replace(page, pending=pending)
 
 
 def _with_ends(page: Page, destination: Destination) -> Page:
@@ -93,11 +111,21 @@ def _incident(page: Page) -> Page:
         if each.action == "trigger" and (each.opens or not each.attempted) and (not each.late or each.clock == DIGEST)
     ]
     unstored = [each for each in unpaged if each.clock not in page.open and not waits_for_its_end(each)]
-    if not unstored and pending == page.pending:
+    # The row of a page may be older than its latest alert, which an earlier closing must not end.
+    newer = [
+        each
+        for each in pending
+        if each.action == "trigger" and each.record_at > page.open.get(each.clock, each.record_at)
+    ]
+    if not unstored and not newer and pending == page.pending:
         return page
+    opened = dict(page.open)
+    for each in (*unstored, *newer):
+        opened[each.clock] = max(opened.get(each.clock, 0), each.record_at)
     return replace(
         page,
         pending=pending,
-        open={**page.open, **{each.clock: each.record_at for each in unstored}},
+        open=opened,
         keys={**page.keys, **{each.clock: each.key for each in unstored if each.key is not None}},
+        breached=page.breached | {each.clock for each in (*unstored, *newer) if each.event["type"] == BREACH},
     )

@@ -15,6 +15,9 @@ BREACH, RETRACTED = "sla.breached", "sla.breach_retracted"
 #: The causes of a breach whose clock had a published verdict before (R12), and by a change of severity, also when it is
 #: back (R13).
 LATE_EVIDENCE, RECLASSIFIED = "late_evidence", "reclassified"
+#: In the data of a closing that people are told of behind alerts of the reopening after it: it must not look like the
+#: latest word about the incident.
+REOPENED = "reopened_since"
 TRIGGERS = ("sla.warning", "sla.update_due", BREACH)
 _ACTIONS: Mapping[str, Action] = {
     **dict.fromkeys(TRIGGERS, "trigger"),

@@ -21,7 +21,7 @@ from connect.notify.digest import key_of_digest
 from connect.notify.message import DIGEST
 from connect.notify.page_store_rows import StateRow, StoredPages
 from connect.notify.pending_pages import PageKey
-from connect.notify.triggers import PageTrigger
+from connect.notify.triggers import REOPENED, PageTrigger
 from connect.secret_refs import SecretRef
 
 INCIDENTS = ("a", "b", "c")
@@ -202,7 +202,10 @@ class World:
         page = self.pages.queue.get(key)
         assert page is not None
         if page.head.clock == "":  # in Slack: the end of all pages of an incident
-            return sorted(each for each in self.causes if each.startswith(f"sla/{key.incident}/"))
+            ended = sorted(each for each in self.causes if each.startswith(f"sla/{key.incident}/"))
+            if REOPENED in page.head.event["data"]:  # it says that later alerts stand
+                return [each for each in ended if not self.may_stand(each, True)]
+            return ended
         assert page.head.key is not None
         return [page.head.key]
 

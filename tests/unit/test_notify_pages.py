@@ -29,6 +29,7 @@ from connect.notify.page_store_rows import (
     retry_rows,
     unparked_row,
 )
+from connect.notify.recovery import recovered
 from connect.notify.retry_policy import CircuitBreaker, next_try
 from connect.notify.triggers import page_trigger
 from connect.secret_refs import SecretRef
@@ -162,6 +163,32 @@ def test_an_alert_that_a_crash_has_left_beside_its_successor_opens_the_page_once
     assert shown(page) == ["end resolve response/1"]
 
 
+def test_an_alert_whose_page_has_an_older_row_after_a_crash_is_not_ended_by_an_earlier_closing() -> None:
+    first, again = (replace(trigger("breached", id_=f"{at}", metric="response", instance=1), at=at) for at in (2, 7))
+    page = Page("inc-1").apply(first, PAGER, 2, busy=False)
+    after_crash = replace(page, pending=page.apply(again, PAGER, 7, busy=False).pending)  # the page's row is of before
+    assert after_crash.open == {"response/1": 2}
+    page = recovered([after_crash], PAGER, 9)[0].page
+    assert page.apply(again, PAGER, 9, busy=False) == page  # read again
+    assert page.apply(replace(trigger("closed"), at=5), PAGER, 9, busy=False) == page
+
+
+def test_what_a_closing_or_an_alert_had_replaced_is_not_sent_after_a_crash_left_its_row() -> None:
+    page = after(ROOM, "breached response/1").started()
+    unsent = page.apply(trigger("breached", id_="1", metric="update", instance=1), ROOM, 1, busy=True).pending[-1]
+    closed = page.apply(trigger("closed", id_="end"), ROOM, 2, busy=True)
+    left = replace(closed, pending=(closed.pending[0], unsent, closed.pending[1]._replace(seq=9)))
+    assert shown(recovered([left], ROOM, 9)[0].page) == ["0 trigger response/1", "end resolve"]
+
+    page = after(PAGER, "breached").started()
+    ended = page.apply(trigger("met", id_="end", metric="response", instance=1), PAGER, 2, busy=True)
+    again = ended.apply(trigger("breached", id_="2", metric="response", instance=1), PAGER, 3, busy=True)
+    left = replace(again, pending=(*ended.pending, again.pending[-1]))
+    assert (
+        shown(recovered([left], PAGER, 9)[0].page) == shown(again) == ["0 trigger response/1", "2 trigger response/1"]
+    )
+
+
 def test_a_late_closing_ends_neither_pages_nor_digests_of_a_reopened_incident() -> None:
     page = Page("inc-1").apply(replace(trigger("breached", metric="response", instance=1), at=7), PAGER, 7, busy=False)
     page = folded(page, "sla/digest/1")
@@ -169,6 +196,21 @@ def test_a_late_closing_ends_neither_pages_nor_digests_of_a_reopened_incident() 
     late, last = (replace(trigger("closed", id_=f"c{at}"), at=at) for at in (6, 9))
     assert page.apply(late, PAGER, 9, busy=False) == page
     assert page.apply(last, PAGER, 9, busy=False).over
+
+
+def test_a_post_of_a_late_closing_says_that_the_incident_was_reopened_since() -> None:
+    """People read the last post as the state of the incident."""
+    page = Page("inc-1").apply(replace(trigger("breached", metric="response", instance=1), at=5), ROOM, 5, busy=False)
+    page = page.apply(replace(trigger("breached", metric="update", instance=1), at=8), ROOM, 8, busy=False)
+    page = page.started().delivered().started().delivered()
+    late, last = (replace(trigger("closed", id_=f"c{at}", reason="resolved"), at=at) for at in (6, 9))
+    page = page.apply(late, ROOM, 9, busy=False)
+    assert list(page.open) == ["update/1"]
+    assert title(page.head.event, "en").endswith(" (resolved, reopened since)")
+    assert title(page.head.event, "ja").endswith(", その後再開)")
+    page = page.delivered().apply(last, ROOM, 10, busy=False)
+    assert title(page.head.event, "en").endswith(" (resolved)")
+    assert page.delivered().over
 
 
 @pytest.mark.parametrize(

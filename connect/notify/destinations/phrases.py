@@ -10,7 +10,7 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from connect.notify.message import LISTED_TENANTS
-from connect.notify.triggers import JsonObject
+from connect.notify.triggers import REOPENED, JsonObject
 from streams.i18n.catalogues import Language, load
 from streams.serde.cloudevents_headers import INCIDENT_ENDED
 
@@ -34,6 +34,7 @@ class NotifyPhrases:
     metrics: Annotated[Mapping[str, str], ("response", "update", "resolution")]
     endings: Annotated[Mapping[str, str], ("resolved", "merged", "annulled")]
     policy: str
+    reopened_since: str
     ended_before: str
     ended_at: str
     digest: str
@@ -52,14 +53,16 @@ def notify_phrases(language: Language) -> NotifyPhrases:
 
 
 def title(event: JsonObject, language: Language) -> str:
-    """The alert's own title; of a closing also how the incident ended, of a late alert that it had ended."""
+    """The alert's own title; of a closing also how the incident ended, and whether it was reopened
+    since, of a late alert that it had ended."""
     data = event["data"]
     if (digest := data.get("digest")) is not None:
         phrases = notify_phrases(language)
         return phrases.digest_ended if "ended" in digest else phrases.digest.format(**_counts(digest))
     text, phrases = str(data["title"][language]), notify_phrases(language)
     note = phrases.ended_before if INCIDENT_ENDED in event else phrases.endings.get(str(data.get("reason", "")))
-    return f"{text} ({note})" if note is not None else text
+    notes = [each for each in (note, phrases.reopened_since if REOPENED in data else None) if each is not None]
+    return f"{text} ({', '.join(notes)})" if notes else text
 
 
 def moment(rfc3339: str, zone: str) -> str:
