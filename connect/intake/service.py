@@ -15,7 +15,7 @@ from connect.intake.heartbeats.reader import KafkaHeartbeatReader
 from connect.intake.heartbeats.rows import TOPIC as HEARTBEATS
 from connect.intake.kafka_producer import KafkaPublisher, kafka_producer
 from connect.intake.kafka_records import REJECTED_TOPIC
-from connect.intake.loaded_mapping import MappingLoader
+from connect.intake.loaded_mapping import LoadedMapping, MappingLoader
 from connect.intake.settings import IntakeSettings
 from connect.intake.web.app import Intake
 from streams.background_tasks import until_one_ends
@@ -59,7 +59,7 @@ async def serve(
         kafka.client_security(),
         kafka.topic_prefix,
         events=(INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC),
-        states=(HEARTBEATS,) if any(source.monitors for source in mapping.sources.values()) else (),
+        states=_states_of(mapping),
     )
     publisher = KafkaPublisher(
         kafka_producer(kafka.bootstrap(), lambda: _read_again(kafka).aiokafka_security(), timeout_s),
@@ -80,7 +80,12 @@ async def serve(
         tracer=traces.tracer,
         limits=kafka.time_limits(),
     )
-    reload = ConfigReload("mapping", loader, intake.use, intake.keep_mapping)
+
+    def use(loaded: LoadedMapping) -> None:
+        intake.use(loaded)
+        shape.expect_states(_states_of(loaded))
+
+    reload = ConfigReload("mapping", loader, use, intake.keep_mapping)
     stop, asked = stop_on_signals(settings.stop_within / SECOND + _STOP_S), ask_on_hangup()
     server = HttpServer(
         intake.app(),
@@ -116,6 +121,11 @@ async def serve(
         await traces.stop()
     log.info("intake_stopped")
     return code
+
+
+def _states_of(mapping: LoadedMapping) -> tuple[str, ...]:
+    """The topics of states that a mapping needs."""
+    return (HEARTBEATS,) if any(source.monitors for source in mapping.sources.values()) else ()
 
 
 def _read_again(kafka: Settings) -> Settings:

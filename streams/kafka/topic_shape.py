@@ -53,6 +53,10 @@ class TopicShape:
         self._logger = structlog.get_logger(__name__)
         self._crashes = CrashLog(self._logger, "topics_look_crashed")
 
+    def expect_states(self, states: Iterable[str]) -> None:
+        """From the next look on, these are the topics of states."""
+        self._states = [f"{self._prefix}.{each}" for each in states]
+
     async def run(self) -> None:
         """Look again and again until cancelled."""
         try:
@@ -84,6 +88,8 @@ class TopicShape:
         try:
             names = [*self._events, *self._states]
             found = await self._descriptions.describe(names, names)
+            if names != [*self._events, *self._states]:  # others are expected meanwhile
+                return
             self.answered = True
             self._compare_ids(found)
             problem = self._problem(found)

@@ -93,6 +93,10 @@ class Cluster:
 class MemoryReader:
     """Reads the topic."""
 
+    problem: str | None = None
+    leaderless: int | None = None
+    """A partition that is not read, and whose end is not known."""
+
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._next: list[int] = []
@@ -108,10 +112,10 @@ class MemoryReader:
         rows = zip(self._cluster.partitions, self._next, strict=True)
         found = [row for partition, start in rows for row in partition if row.offset >= start]
         self._next = list(self._cluster.offsets)
-        return found
+        return [row for row in found if row.partition != self.leaderless]
 
     def caught_up(self, partition: int) -> bool:
-        return self._next[partition] >= self._ends[partition]
+        return partition != self.leaderless and self._next[partition] >= self._ends[partition]
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -320,6 +321,39 @@ def test_a_partition_that_takes_nothing_keeps_no_silence_of_others_back(
         cluster.refused.set()
         await passes(cluster, 60, intake)
         assert len(cluster.unique_events()) == 2
+
+    run(scenario)
+
+
+def test_a_partition_that_nobody_leads_at_the_start_keeps_no_other_monitors_unwatched() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        intake = MemoryIntake(cluster)
+        reader = intake._reader = MemoryReader(cluster)
+        reader.leaderless, reader.problem = partition_for(MonitorId("jobs", "backup"), 2), "nobody leads it"
+        other = next(
+            name for n in range(9) if partition_for(MonitorId("jobs", name := f"probe-{n}"), 2) != reader.leaderless
+        )
+        cluster.hangs = lambda record: record.partition == reader.leaderless
+        cluster.refused.set()
+        await intake.heartbeats.begin(reader)
+        with capture_logs() as logs:
+            await passes(cluster, 3, intake)
+            assert not await intake.beat("backup")
+            assert await intake.beat(other)
+            await passes(cluster, 60, intake)
+        assert [(each["type"], each["subject"].split("-2026")[0]) for each in cluster.events] == [
+            ("incident.opened", f"jobs-{other}")
+        ]
+        assert intake.heartbeats.problem == "nobody leads it"
+        assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["heartbeats_unavailable"]
+        listening = partial(intake.metrics.registry.get_sample_value, "sla_intake_heartbeats_listening")
+        assert listening() == 0
+        reader.leaderless = reader.problem = None
+        cluster.hangs = lambda _: False
+        await passes(cluster, 3, intake)
+        assert (intake.heartbeats.problem, listening()) == (None, 1)
+        assert await intake.beat("backup")
 
     run(scenario)
 

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from aiokafka.errors import (
     NotLeaderForPartitionError,
     TopicAuthorizationFailedError,
 )
+from heartbeat_bench import MAPPING as HEARTBEATS
 from intake_bench import NOW, ROOT, SECRETS, HandClock, recorded, run, served, token
 from structlog.testing import capture_logs
 
@@ -32,6 +34,7 @@ from connect.intake.settings import IntakeSettings
 from connect.intake.web.openapi_examples import EXAMPLES
 from streams.config_files.reload import ConfigReload
 from streams.kafka.partitioner import partition_of
+from streams.kafka.topic_shape import TopicShape
 from streams.settings import Settings
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import MINUTE, SECOND, format_rfc3339, parse_rfc3339
@@ -574,6 +577,39 @@ def test_a_stop_as_a_whole_takes_a_little_longer_than_open_requests_have(
             settings = settings.model_copy(update={"stop_within": stop_within})
             assert await service.serve(Settings(), settings) == 0
         assert given == [9.5, 23.5]
+
+    run(scenario)
+
+
+def test_the_topic_of_heartbeats_is_looked_at_from_the_reload_on_that_adds_the_first_monitor(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(service, "kafka_producer", lambda *_: world.make)
+    monkeypatch.setenv("SLA_INTAKE_JOBS_TOKEN", "jobs-token-00000001")
+    monkeypatch.setenv("SLA_INTAKE_API_TOKEN", "api-token-000000001")
+    looked_at: list[list[str]] = []
+
+    async def look(shape: TopicShape) -> None:
+        looked_at.append(shape._states)
+
+    monkeypatch.setattr(TopicShape, "look", look)
+    monkeypatch.setattr("streams.kafka.topic_shape._EVERY_S", 0.01)
+    services = "services: {format: api, secrets: [{env: SLA_INTAKE_API_TOKEN}]}"
+    mapping = tmp_path / "intake.yaml"
+    mapping.write_text(f"version: 1\nsources:\n  {services}\n")
+
+    async def scenario() -> None:
+        settings = IntakeSettings(port=0, mapping=mapping)
+        address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(service.serve(Settings(), settings, listening=address.set_result))
+        await address
+        await until(lambda: [] in looked_at)
+        assert ["sla.heartbeats"] not in looked_at
+        mapping.write_text(f"{HEARTBEATS}  {services}\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: looked_at[-1] == ["sla.heartbeats"])
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running == 0
 
     run(scenario)
 

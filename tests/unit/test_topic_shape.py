@@ -91,6 +91,28 @@ def test_kafka_that_went_away_is_a_problem_until_it_answers_again() -> None:
     assert str(problems[1]).startswith("no Kafka broker answers at k:1")
 
 
+def test_topics_of_states_that_are_expected_later_are_looked_at_from_then_on() -> None:
+    shape: Any = TopicShape(["k:1"], {}, "eu", events=["alerts"])
+    wrong = _found(notifications=TopicDescription(8, b"", "delete"))
+    shape._descriptions = descriptions = _Descriptions([_found(notifications=None), wrong])
+    problems = []
+    for _ in range(2):
+        asyncio.run(shape.look())
+        problems.append(shape.problem)
+        shape.expect_states(["notifications"])
+    assert problems[0] is None
+    assert "eu.notifications has cleanup.policy delete" in str(problems[1])
+
+    async def expected_meanwhile(*_: object) -> dict[str, TopicDescription]:
+        shape.expect_states(["notifications"])
+        return _found(notifications=None)
+
+    shape.expect_states([])
+    shape.problem, descriptions.describe = None, expected_meanwhile  # type: ignore[method-assign]
+    asyncio.run(shape.look())
+    assert shape.problem is None, "what was not asked for is not missing"
+
+
 def test_it_looks_again_and_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.kafka.topic_shape._EVERY_S", 0.0)
     shape = _shape(_found(alerts=None), _found())

@@ -219,6 +219,8 @@ class Heartbeats:
                 state.caught_up()
         await self._write_what_follows()
         self._measure()
+        if reader.problem is not None:
+            self._ended(SlaError(reader.problem))
 
     async def _let_others_work(self) -> None:
         """Go on in a later step of the event loop, where this one has taken long."""
