@@ -1,13 +1,17 @@
-"""Documents stay true: relative links resolve, and every module, program and file that they name exists."""
+"""Documents stay true: relative links resolve, and every module, program, command and file that they name
+exists."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
+from typing import Any
 
+from cli.main import walk
 from streams.configuration.variables import KAFKA_PREFIX, check_variables
 from streams.kafka.properties import property_of
 from streams.package_conflicts import PACKAGES
@@ -110,3 +114,67 @@ def test_settings_that_a_document_names_exist() -> None:
         for name in variables:
             if name.startswith(KAFKA_PREFIX):
                 property_of(name.removeprefix(KAFKA_PREFIX))
+
+
+#: Names of other programs, and one that the code composes.
+NOT_OURS = {
+    *("exactly_once", "group_wait", "parentbased_traceidratio"),
+    *("process_cpu_seconds_total", "process_max_fds", "process_open_fds"),
+    "mapping_reloaded",
+}
+#: What a document shows of the command line, in the text or as a line of a block, such as `$ sla report --json`.
+SHOWN = re.compile(
+    r"`(?:[A-Z_]+=\S+ )*sla ([^`]+)`|^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?sla ((?:.*\\\n)*.*)", re.MULTILINE
+)
+
+
+def test_commands_and_options_that_a_document_shows_exist() -> None:
+    """The changelog alone may name what there was."""
+    commands, found = dict(walk()), 0
+
+    def absent(path: Path) -> list[str]:
+        nonlocal found
+        wrong = []
+        for each in SHOWN.finditer(path.read_text(encoding="utf-8")):
+            shown = (each[1] or each[2]).replace("\\|", "|").split(" # ")[0]
+            for line in re.split(r" \| (?:\.venv/bin/)?sla ", shown):
+                words = line.split(" | ")[0].split()
+                if words[0] == "COMMAND" or words[0].startswith("--"):
+                    continue
+                found += 1
+                wrong += [line for names in alternatives(words) if not exists(names, words, commands)]
+        return wrong
+
+    assert wrong_in(lambda path: path.name != "CHANGELOG.md" and absent(path)) == {}
+    assert found > 300
+
+
+def alternatives(words: list[str]) -> Iterator[tuple[str, ...]]:
+    """The commands that words such as `policy check|show FILE` may mean: their first three words, one of each."""
+    yield from product(*(word.split("|") for word in words[:3]))
+
+
+def exists(names: tuple[str, ...], words: list[str], commands: Mapping[str, Any]) -> bool:
+    """Whether the words are a command, with options and, if it is a group, nothing else."""
+    known = [" ".join(names[:count]) for count in (1, 2, 3) if " ".join(names[:count]) in commands]
+    if not known:
+        return False
+    command = commands[max(known, key=len)]
+    options = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    rest = words[len(max(known, key=len).split()) :]
+    unknown = {word.split("=")[0] for word in rest if re.match(r"--[a-z]", word)} - options - {"--help"}
+    is_group = bool(getattr(command, "commands", {}))
+    return not unknown and not (is_group and rest and not rest[0].startswith("-") and rest != ["…"])
+
+
+def test_names_with_underscores_that_operators_read_exist() -> None:
+    """Log events, fields and reasons in the documents of operation: people alert on them and search for them."""
+    code = names_in_code() + "".join(path.read_text(encoding="utf-8") for path in (ROOT / "schemas").rglob("*.avsc"))
+    words = set(re.findall(r"\w+", code))
+
+    def absent(path: Path) -> list[str]:
+        quoted = "\n".join(re.findall(r"`([^`\n]+)`", path.read_text(encoding="utf-8")))
+        return sorted(set(re.findall(r"(?<![\w./])(?!sla_)[a-z]+(?:_[a-z0-9]+)+(?![\w/.])", quoted)) - words - NOT_OURS)
+
+    operation = {"operations.md", "guarantees.md", "intake.md", "notifications.md", "board.md", "sign-in.md"}
+    assert wrong_in(lambda path: (path.name in operation or path.parent.name == "runbooks") and absent(path)) == {}
