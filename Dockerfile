@@ -7,8 +7,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 # Dependencies change less often than the code: a layer of their own, every file checked against its hash.
 COPY deploy/image/requirements.lock ./
+# With SOURCE_DATE_EPOCH bytecode is checked by the hash of its source, not by times that differ in every build.
 RUN python -m venv /opt/sla \
- && /opt/sla/bin/pip install --require-hashes --no-deps -r requirements.lock
+ && SOURCE_DATE_EPOCH=0 /opt/sla/bin/pip install --require-hashes --no-deps -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY agents agents
 COPY bench bench

@@ -77,6 +77,7 @@ def test_the_products_services_have_settings_that_exist_and_no_rights(name: str)
     assert service["command"][0] == "sla"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert service["stop_grace_period"] == "30s"  # Docker's own ten are what a process may take
     if name != "topics":
         ports = [value for key, value in environment.items() if key.endswith("_PORT")]
         assert environment["HEALTH"] in {*ports, "8088", "8090"}  # the intake's and the board's are the defaults
@@ -91,6 +92,12 @@ def test_compose_refers_to_what_exists() -> None:
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
             assert (ROOT / source).exists() if source.startswith("./") else source in COMPOSE["volumes"]
+
+
+def test_the_broker_writes_into_its_volume() -> None:
+    """Its image writes to /tmp unless it is told where."""
+    volumes = [volume.partition(":")[2] for volume in SERVICES["kafka"]["volumes"]]
+    assert SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"] in volumes
 
 
 def test_the_board_trusts_the_proxy_alone() -> None:

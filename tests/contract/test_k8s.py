@@ -210,3 +210,37 @@ def test_the_components_files_can_be_used() -> None:
     assert SERVICE["spec"]["selector"].items() <= DEPLOYMENT["spec"]["template"]["metadata"]["labels"].items()
     assert set(load_mapping(INTAKE / "mapping.yaml")) == {"services"}
     assert set(load_routing(NOTIFY / "routing.yaml").destinations) == {"on-call"}
+
+
+#: Every manifest of the base and of the components.
+MANIFESTS = [
+    each
+    for path in sorted((*BASE.glob("*.yaml"), *COMPONENTS_AT.rglob("*.yaml")))
+    for each in yaml.safe_load_all(path.read_text())
+    if each and "kind" in each
+]
+
+
+def selected(kind: str) -> dict[str, dict[str, Any]]:
+    """Manifests of a kind, by the pods that they select."""
+    found = [each for each in MANIFESTS if each["kind"] == kind]
+    selectors = [each["spec"]["selector"] for each in found]
+    names = [each.get("matchLabels", each)["app.kubernetes.io/name"] for each in selectors]
+    return dict(zip(names, found, strict=True))
+
+
+@pytest.mark.parametrize("name", sorted(selected("Deployment")))
+def test_pods_start_drain_and_end_in_order(name: str) -> None:
+    deployment = selected("Deployment")[name]
+    spec = deployment["spec"]["template"]["spec"]
+    (only,) = spec["containers"]
+    assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(only)
+    assert only["startupProbe"]["httpGet"] == only["livenessProbe"]["httpGet"]
+    if deployment["spec"]["replicas"] > 1:
+        (spread,) = spec["topologySpreadConstraints"]
+        assert spread["labelSelector"] == deployment["spec"]["selector"]
+        assert selected("PodDisruptionBudget")[name]["spec"]["maxUnavailable"] == 1
+    if only["image"] == "sla-clocks":
+        sleep = only["lifecycle"]["preStop"]["exec"]["command"] if "lifecycle" in only else ["sleep", "0"]
+        assert (int(sleep[1]) > 0) == (name in selected("Service"))  # a Service may send requests for a moment
+        assert int(sleep[1]) + 10 < spec["terminationGracePeriodSeconds"]  # each process ends within ten seconds
