@@ -20,6 +20,7 @@ from cli.support.closed_output import end_on_closed_output, open_standard_stream
 from cli.support.exits import WRONG_USE, one_line
 from cli.support.quick_imports import quick_imports
 from cli.support.terminations import end_as_ctrl_c_does, termination_code
+from connect.kafka_io.slow_answers import tell_slow_answers
 
 
 class Command(NamedTuple):
@@ -238,6 +239,8 @@ def main() -> None:
     open_standard_streams()
     end_on_closed_output()
     end_as_ctrl_c_does()
+    if sys.stderr.isatty():
+        tell_slow_answers(lambda where: typer.echo(f"Kafka at {where} has not answered yet", err=True))
     try:
         try:
             app()

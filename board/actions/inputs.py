@@ -56,7 +56,7 @@ def input_body(engine: Engine, settings: Settings, place: Position) -> InputBody
             return InputBody(outcome="not_read_yet", code=None, message=None)
     wait_until_applied(engine, REJECTED, topic_ends(settings, REJECTED))
     with engine.connect() as connection:
-        found = latest_reject(connection, place)
+        found = latest_reject(connection, place, quarantines=False)
     if found is None:
         return InputBody(outcome="accepted", code=None, message=None)
     return InputBody(outcome="rejected", code=found.code, message=found.message)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, select
 
 from board.proposals.proposal import Proposal, input_event, input_event_id
 from board.proposals.stored import get_proposal
+from board.queries.rejects import names_last_input
 from board.store.proposal_tables import proposal
 from board.store.tables import entry, reject
 from connect.actions.outcome import JsonEvent
@@ -89,6 +90,7 @@ def published_event(connection: Connection, found: Proposal) -> PublishedEvent |
             reject.c.original_topic == INCIDENT_EVENTS,
             reject.c.original_partition == row.partition,
             reject.c.original_offset == row.offset,
+            ~names_last_input(),
         )
     ).first()
     position = Position(INCIDENT_EVENTS, row.partition, row.offset)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
 from sqlalchemy.engine import Row
 
 from board.store.tables import reject
@@ -111,14 +111,16 @@ def get_reject(connection: Connection, partition: int, offset: int) -> RejectDet
     return RejectDetail(_row(found), None if found.original is None else bytes(found.original), headers)
 
 
-def latest_reject(connection: Connection, original: Position) -> RejectRow | None:
-    """The latest reject of an original; None when it was not rejected. `original.topic` is without prefix."""
+def latest_reject(connection: Connection, original: Position, *, quarantines: bool = True) -> RejectRow | None:
+    """The latest reject that names an original; None when there is none. A quarantine names the last input of its
+    subject, which was not rejected. `original.topic` is without prefix."""
     wanted = (
         select(*_COLUMNS)
         .where(
             reject.c.original_topic == original.topic,
             reject.c.original_partition == original.partition,
             reject.c.original_offset == original.offset,
+            true() if quarantines else ~names_last_input(),
         )
         .order_by(reject.c.rejected_at.desc(), reject.c.partition, reject.c.offset.desc())
         .limit(1)

@@ -132,9 +132,11 @@ def _compare_amended(amended: AmendedTimes, settings: Settings, found: ReportedR
 
 def _print_object(published: Published, found: ReportedResults, warnings: Warnings) -> None:
     """The result for programs: what was published and what the workers made of it, and the lines that were wrong."""
+    empty = {} if published.begun else {"outcome": "unchanged", "accepted": 0, "unread": 0}
     found_object = {
         "published": published.acknowledged,
         **found.fields(),
+        **empty,
         "invalid_lines": [
             {"line": each.number, "code": each.rejection.code, "message": each.rejection.message}
             for each in published.bad

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.support.console import print_rows
+from cli.support.console import print_rows, safe
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix, settings_of
 from cli.support.progress import shown
@@ -33,11 +33,8 @@ def list_(
     prefix: Prefix = None,
 ) -> None:
     """List rejected records, oldest first, each with the reason and the coordinates of the original."""
+    _check_code(code)
     with one_line():
-        from streams.sla.events import REJECT_CODES
-
-        if code is not None and code not in REJECT_CODES:
-            wrong_use(f"--code: {code!r} is not a code; allowed: {', '.join(REJECT_CODES)}")
         found = [entry for entry in _entries(brokers, prefix, values=False) if code in {None, entry.rejected.code}]
     listed = found if limit is None else found[-limit:]
     if as_json:
@@ -119,6 +116,7 @@ def retry(
         wrong_use("which records? Give coordinates or numbers, or --code for all with that code")
     if corrected is not None and len(which or ()) != 1:
         wrong_use("--with corrects one record: give its coordinates or its number")
+    _check_code(code)
     with one_line():
         settings = settings_of(brokers, prefix)
         entries = _entries(brokers, prefix)
@@ -137,7 +135,8 @@ def retry(
                     err=True,
                 )
         if not chosen:
-            print_unchanged(f"nothing was rejected as {code}", as_json=as_json)
+            others = "nothing else" if found else "nothing"
+            print_unchanged(f"{others} was rejected as {code}", as_json=as_json)
             return
         text = None if corrected is None else _one_event(corrected)
         clock = SystemTimeSource()
@@ -180,20 +179,27 @@ def _warnings(text: str, settings: Settings, now: int, *, backfill: bool) -> Ite
     yield from doubts.warnings(policies, contracts or {}, now)
 
 
+def _check_code(code: str | None) -> None:
+    """Ends the command for a code that no reject can have: it is misspelled, and nothing would be found."""
+    from streams.sla.events import REJECT_CODES
+
+    if code is not None and code not in REJECT_CODES:
+        wrong_use(f"--code: {safe(code)!r} is not a code; allowed: {', '.join(REJECT_CODES)}")
+
+
 def _chosen(entries: Sequence[RejectedRecord], which: str, prefix: str) -> RejectedRecord:
     """The record of a number or of coordinates, the latest if there are several. Ends the command without one."""
     from connect.kafka_io.rejected_records import record_named
 
     found = record_named(entries, which, prefix)
     if found is None:
-        wrong_use(f"no rejected record is {which}; `sla rejected list` shows all of them")
+        wrong_use(f"no rejected record is {safe(which)}; `sla rejected list` shows all of them")
     return found
 
 
 def _check_numbers(numbered: Sequence[RejectedRecord], settings: Settings, *, ask: bool) -> None:
     """On a terminal tell which records the numbers are, and ask: since they were listed, the list may have moved. Ends
     the command where nobody can be asked and records before them are deleted by now."""
-    from cli.support.console import safe
     from connect.kafka_io.rejected_records import oldest_deleted
 
     if not numbered:

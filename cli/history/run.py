@@ -57,7 +57,7 @@ def run(files: Iterable[tuple[str, Iterable[SourceRow]]], options: ImportOptions
     from streams.serde.input_checks import untimely
     from streams.time_source import SystemTimeSource
 
-    settings, clock = settings_of(), SystemTimeSource()
+    settings, clock = settings_of(needs_brokers=False), SystemTimeSource()
     limits = settings.time_limits()
 
     def check(event: Event) -> Rejection | None:

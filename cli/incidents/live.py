@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -24,12 +23,6 @@ _HINT = "Ctrl-C ends"
 _AWAY = "Kafka does not answer: this may be old"
 #: Lets seconds pass; then why Kafka gives no answer, or None.
 Pause = Callable[[float], SlaError | None]
-
-
-def sleep(seconds: float) -> SlaError | None:
-    """Lets them pass, without a look at Kafka."""
-    time.sleep(seconds)
-    return None
 
 
 class ClockScreen:
@@ -69,9 +62,7 @@ class ClockScreen:
             yield line
 
 
-def watch_terminal(
-    states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource, pause: Pause = sleep
-) -> None:
+def watch_terminal(states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource, pause: Pause) -> None:
     """Show the clocks until Ctrl-C. Raises SlaError when the states can't be followed any more."""
     console = plain_console()
     screen = ClockScreen(states, wanted, clock)
@@ -98,7 +89,7 @@ def watch_lines(
     clock: TimeSource,
     echo: Callable[[str], None],
     line: Callable[[IncidentView], str],
-    pause: Pause = sleep,
+    pause: Pause,
 ) -> None:
     """Print all incidents, then each again when it changes; `printed` tells their revisions. Standard error says when
     Kafka gives no answer. Raises SlaError as above."""

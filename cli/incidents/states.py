@@ -11,6 +11,7 @@ from cli.support.progress import progress
 from connect.actions.outcome import State
 from connect.actions.present import TopicPresent
 from connect.client.states import IncidentStates, Keep
+from connect.kafka_io.connection import check_reachable
 from connect.kafka_io.reader import SILENCE_LIMIT_S, sent_nothing
 from streams.settings import Settings
 
@@ -20,7 +21,8 @@ _LOOK_S = 0.2
 @contextmanager
 def open_states(settings: Settings, keep: Keep | None = None) -> Iterator[IncidentStates]:
     """The states there are, followed until the end of the block; a count on standard error while they are read. `keep`
-    tells which, by default all. Raises ClientError, SettingsError."""
+    tells which, by default all. Raises ClientError, BrokerProblem, SettingsError."""
+    check_reachable(settings.bootstrap(), settings.aiokafka_security())
     with IncidentStates(
         ",".join(settings.bootstrap()),
         prefix=settings.topic_prefix,

@@ -130,7 +130,7 @@ def kafkatopics(
     """Print the topics as declared as Strimzi's KafkaTopic resources, YAML or JSON lines, without asking a broker."""
     from cli.kafka_io.strimzi import kafka_topic, manifests
 
-    settings = _settings(None, prefix, partitions, replication)
+    settings = _settings(None, prefix, partitions, replication, needs_brokers=False)
     resources = [kafka_topic(cluster, spec) for spec in settings.topics()]
     typer.echo("\n".join(map(json.dumps, resources)) if as_json else manifests(resources).rstrip("\n"))
 
@@ -209,13 +209,20 @@ def _print_counts(counts: Mapping[str, int], *, as_json: bool) -> None:
         typer.echo(f"{name}: {count:,} record{'' if count == 1 else 's'}")
 
 
-def _settings(brokers: str | None, prefix: str | None, partitions: int | None, replication: int | None) -> Settings:
+def _settings(
+    brokers: str | None,
+    prefix: str | None,
+    partitions: int | None,
+    replication: int | None,
+    *,
+    needs_brokers: bool = True,
+) -> Settings:
     from streams.settings import read_settings
 
     options = {"brokers": brokers, "topic_prefix": prefix, "partitions": partitions, "replication": replication}
     with one_line():
         settings = read_settings(**{name: value for name, value in options.items() if value is not None})
-    if not settings.bootstrap():
+    if needs_brokers and not settings.bootstrap():
         wrong_use("no brokers are named; write --brokers HOST:PORT, or set SLA_BROKERS")
     return settings
 
@@ -225,8 +232,11 @@ def _plain_errors(settings: Settings) -> Iterator[None]:
     """One line instead of a traceback when the brokers can't be reached or refuse."""
     from kafka.errors import KafkaError
 
+    from connect.kafka_io.connection import check_reachable
     from streams.kafka.causes import explained_error
 
+    with one_line():
+        check_reachable(settings.bootstrap(), settings.aiokafka_security())
     try:
         yield
     except KafkaError as error:

@@ -44,7 +44,7 @@ def simulate(
     from streams.replay.simulate import simulate as run
     from streams.serde.cloudevents_json import format_line
 
-    settings = settings_of()
+    settings = settings_of(needs_brokers=False)
     end = None if until is None else instant_of("--until", until)
     chosen = choose_policies(settings, policy, policies)
     check_readable(events)

@@ -67,7 +67,7 @@ def verify(
     if from_topics and events:
         wrong_use("events come from files or from the topics: give --events or --from-topics, not both")
     check_from_topics(from_topics=from_topics, brokers=brokers, prefix=prefix)
-    settings = settings_of(brokers, prefix)
+    settings = settings_of(brokers, prefix, needs_brokers=from_topics)
     chosen = choose_policies(settings, None, policies)
     names = events or []
     check_readable([statement, *names])

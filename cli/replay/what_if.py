@@ -62,7 +62,7 @@ def what_if(
     names = events or []
     _check_events(names, from_topics=from_topics)
     check_from_topics(from_topics=from_topics, brokers=brokers, prefix=prefix)
-    settings = settings_of(brokers, prefix)
+    settings = settings_of(brokers, prefix, needs_brokers=from_topics)
     end = None if until is None else instant_of("--until", until)
     (old, old_label), (new, new_label) = sides(settings, policy, against, policies)
     with history_of(names, settings, from_topics=from_topics) as history, unknown_fields_refused(history.names):

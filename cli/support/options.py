@@ -40,14 +40,15 @@ def chosen_format(given: FormatT, *, as_json: bool) -> FormatT | Literal["json"]
     return "json" if as_json else given
 
 
-def settings_of(brokers: str | None = None, prefix: str | None = None) -> Settings:
-    """Settings from the environment; what was given on the command line wins. Raises SettingsError."""
+def settings_of(brokers: str | None = None, prefix: str | None = None, *, needs_brokers: bool = True) -> Settings:
+    """Settings from the environment; what was given on the command line wins. Raises SettingsError, also where no
+    brokers are named, unless the command asks none."""
     from streams.errors import SettingsError
     from streams.settings import read_settings
 
     given = {name: value for name, value in (("brokers", brokers), ("topic_prefix", prefix)) if value is not None}
     settings = read_settings(**given)
-    if not settings.bootstrap():
+    if needs_brokers and not settings.bootstrap():
         raise SettingsError("no brokers are named; write --brokers HOST:PORT, or set SLA_BROKERS")
     return settings
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 from connect.kafka_io.batches import SentRange
 from connect.kafka_io.group_offsets import GroupOffsets
 from connect.kafka_io.reader import TopicReader
+from connect.kafka_io.rejected_records import names_last_input
 from streams.runtime.dead_letter import rejected_headers
 from streams.schema_registry.schema_source import reading_codec
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
@@ -104,7 +105,7 @@ class InputResultReader:
         records = self._reader.poll(timeout_s)
         for record in records:
             headers = rejected_headers(record.headers)
-            if headers is None:
+            if headers is None or names_last_input(headers, record.value):
                 continue
             decoded = self._decode(record.value, len(record.value or b""))
             event_id = None if isinstance(decoded, Rejection) else decoded[1].get("event_id")

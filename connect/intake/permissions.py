@@ -12,6 +12,8 @@ from streams.sla.events import INCIDENT_RANK
 FOUR_EYES = frozenset(["incident.amended", "incident.annulled", "incident.policy_applied"])
 #: Names that a reason lists. A request may have thousands of items, each with its reason.
 _SHOWN = 20
+#: From so many tenants of one event on, they are looked up in a set, which is made for it.
+_IN_A_SET = 20
 
 
 def forbidden(source: Source, event: Event) -> str | None:
@@ -62,7 +64,7 @@ def _other_tenant(source: Source, event_type: str, event: Event) -> str | None:
         named += [str(each) for each in (event.get("subject"), fields.get("tenant_id")) if each is not None]
     if fields.get("scope") == "platform":
         return f"{source.name} may not affect the whole platform; its tenants are {_listed(source.only_tenants)}"
-    allowed = source.only_tenants if len(named) < _SHOWN else frozenset(source.only_tenants)
+    allowed = source.only_tenants if len(named) < _IN_A_SET else frozenset(source.only_tenants)
     for tenant in named:
         if tenant not in allowed:
             return f"{source.name} may not affect tenant {tenant[:128]}; allowed: {_listed(source.only_tenants)}"

@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from connect.kafka_io.slow_answers import first_answer
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.kafka.causes import TokenRefused, explained_error
@@ -70,7 +71,7 @@ async def partitions_of(
     exist."""
     addresses = list(bootstrap)
     client = aiokafka_clients.client(addresses, security, client_id="sla", request_timeout_ms=REQUEST_TIMEOUT_MS)
-    with explained(addresses):
+    with explained(addresses), first_answer(", ".join(addresses)):
         try:
             await client.bootstrap()
             metadata = await client.fetch_all_metadata()
@@ -81,6 +82,12 @@ async def partitions_of(
         names = f"there is no topic {absent[0]}" if len(absent) == 1 else f"there are no topics {', '.join(absent)}"
         raise BrokerProblem(f"{names} at {', '.join(addresses)}; `sla topics apply` creates the product's topics")
     return found
+
+
+def check_reachable(bootstrap: Iterable[str], security: Mapping[str, object] | None = None) -> None:
+    """Raises BrokerProblem where no broker answers: at once where nothing listens. Clients of kafka-python try again
+    for seconds then, which services want and people wait for."""
+    asyncio.run(partitions_of(bootstrap, (), security))
 
 
 async def all_partitions(consumer: Any, topic: str, within_s: float) -> list[TopicPartition]:

@@ -16,6 +16,7 @@ from story import erased, policies, texts
 from board.actions.read_position import ReadModelBehind, wait_until_applied
 from board.ingest.records import IngestRecord
 from board.queries.contract_facts import contract_facts, count_tenants
+from board.queries.rejects import latest_reject
 from board.store.engine import writing
 from board.store.tables import checkpoint, reject
 from connect.contract_import.current_terms import ContractLog, ContractRecord
@@ -88,8 +89,14 @@ def test_what_the_workers_rejected_is_no_fact(filled: Database) -> None:
         connection.execute(insert(reject), row | of)
         quarantined = contract_facts(connection, ["acme"], LIMITS).contracts["acme"]
         assert list(quarantined) == list(latest.contracts["acme"])  # the row only names the last input of its subject
+        original = Position(CONTRACT_EVENTS, place.partition, place.offset)
+        assert latest_reject(connection, original, quarantines=False) is None
+        assert latest_reject(connection, original) is not None, "it can be retried"
         connection.execute(insert(reject), row | of | {"offset": 100, "event_type": "contract.set"})
         assert len(list(contract_facts(connection, ["acme"], LIMITS).contracts["acme"])) == 1
+        rejected = latest_reject(connection, original, quarantines=False)
+        assert rejected is not None
+        assert rejected.offset == 100
 
 
 def test_an_action_waits_for_what_was_acknowledged_before_it(database: Database) -> None:

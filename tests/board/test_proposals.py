@@ -12,10 +12,13 @@ from board_history import NOW
 from fastapi.testclient import TestClient
 from proposing_board import Deployment
 from signed_in import browser
+from sqlalchemy import insert
 
 from board.ingest.retention import expire
 from board.proposals.issued import AMOUNTS, with_issued
 from board.proposals.stored import get_proposal
+from board.store.engine import writing
+from board.store.tables import reject
 from connect.actions.person import Role
 from streams.serde.cloudevents_json import format_line
 from streams.sla.instants import DAY, HOUR, parse_rfc3339
@@ -82,6 +85,8 @@ def test_a_proposal_that_another_person_approves_changes_the_statement_as_predic
     assert found["published"]["code"] is None
     assert ann.get("/api/v1/incidents/outage").json()["state"]["status"] == "annulled"
     deployment.turn()
+    _quarantine_after(deployment, found["published"])
+    assert ann.get(f"/api/v1/proposals/{proposal_id}").json()["published"] == found["published"]
     assert len(deployment.sent) == 1
 
 
@@ -316,6 +321,14 @@ def test_a_list_goes_on_where_it_was_and_nowhere_else(deployment: Deployment) ->
             answer = ann.get(f"{path}after={quote(wrong)}")
             assert answer.status_code == 200, (path, wrong)
             assert MARKUP not in answer.text
+
+
+def _quarantine_after(deployment: Deployment, place: dict[str, Any]) -> None:
+    """A quarantine that names the proposal's event as the last input of its incident."""
+    row = {"partition": 0, "offset": 99, "rejected_at": NOW, "code": "internal", "message": "", "headers": "[]"}
+    original = {f"original_{name}": place[name] for name in ("topic", "partition", "offset")}
+    with writing(deployment.engine).begin() as connection:
+        connection.execute(insert(reject), row | original)
 
 
 def _body() -> dict[str, Any]:

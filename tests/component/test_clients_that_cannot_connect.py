@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
+from typer.testing import CliRunner
 
 from cli.kafka_io.follower import Follower
 from cli.kafka_io.topic_admin import apply_topics
+from cli.main import app
 from cli.services import notify_parked
 from connect.client import BrokerUnavailable, IncidentPublisher, IncidentStates, consume_alerts
-from connect.kafka_io.connection import BrokerProblem, explained
+from connect.kafka_io import slow_answers
+from connect.kafka_io.connection import BrokerProblem, check_reachable, explained
 from connect.notify.page_store_rows import StateRow
 from streams.settings import Settings
 from streams.topics import declared
@@ -108,3 +111,32 @@ def test_the_log_of_the_client_is_heard_again_after_overlapping_requests() -> No
     assert client.level == logging.CRITICAL
     second.__exit__(None, None, None)
     assert client.level == level
+
+
+@pytest.mark.parametrize("words", [("incidents", "list"), ("incidents", "show", "inc-1"), ("topics", "show")])
+def test_a_command_says_at_once_that_nothing_listens(
+    words: tuple[str, ...], nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def later(**_: object) -> None:
+        raise AssertionError("it would try again for seconds")
+
+    monkeypatch.setattr("streams.kafka.kafka_python_clients.consumer", later)
+    monkeypatch.setattr("streams.kafka.kafka_python_clients.admin", later)
+    done = CliRunner().invoke(app, [*words, "--brokers", nobody])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"no Kafka broker answers at {nobody}")
+
+
+def test_who_waits_for_kafka_is_told_where_the_first_answer_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(slow_answers, "_listeners", [])
+    monkeypatch.setattr(slow_answers, "_SLOW_S", 0.05)
+    monkeypatch.setattr("connect.kafka_io.connection.REQUEST_TIMEOUT_MS", 300)
+    slow_answers.tell_slow_answers(told.append)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(BrokerProblem, match="does not answer in time"):
+            check_reachable([where])
+    assert told == [where]

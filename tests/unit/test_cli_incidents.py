@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,7 +35,6 @@ from connect.client.received import ReceivedEvent
 from connect.kafka_io.connection import BrokerProblem
 from streams.sla.events import Position
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339
-from tests.standard_modules import altered
 
 LONG = "monitor:eu-west-1:api.example.com:health-check:503"
 
@@ -229,7 +227,7 @@ def test_clocks_that_count_down_without_kafka_say_so(capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("line", [plain_line, json_line])
 def test_without_a_terminal_changes_are_lines(
-    line: Callable[[IncidentView], str], monkeypatch: pytest.MonkeyPatch
+    line: Callable[[IncidentView], str],
 ) -> None:
     states = received(URGENT)
     printed: dict[str, int] = {}
@@ -244,9 +242,8 @@ def test_without_a_terminal_changes_are_lines(
         if looks == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.incidents.live.time", altered(time, sleep=pause))
     with pytest.raises(KeyboardInterrupt):
-        watch_lines(states, printed, FixedTime(), lines.append, line)
+        watch_lines(states, printed, FixedTime(), lines.append, line, pause)
     if line is json_line:
         assert [(each["revision"], each["status"]) for each in map(json.loads, lines)] == [(4, "open"), (5, "resolved")]
     else:

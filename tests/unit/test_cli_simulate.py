@@ -186,3 +186,21 @@ def test_help_imports_no_command() -> None:
     code += f"; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("simulate", CONTRACTS),
+        ("what-if", CONTRACTS, "--policy", "scalr-emergency"),
+        ("policy", "show", "scalr-emergency"),
+        ("topics", "kafkatopics"),
+        ("topics", "acls"),
+        ("settings", "worker"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_asks_no_broker_needs_none_to_be_named(words: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLA_BROKERS", "")
+    done = CliRunner().invoke(app, [str(each) for each in words])
+    assert (done.exit_code, done.stderr) == (0, "")

@@ -7,6 +7,9 @@ import pytest
 from connect.actions import input_results
 from connect.actions.input_results import InputResultReader, InputResults
 from connect.kafka_io.batches import SentRange
+from connect.kafka_io.reader import TopicRecord
+from streams.runtime.dead_letter import rejected
+from streams.runtime.processor import Record
 from streams.settings import Settings
 
 SENT = [SentRange("sla.incident-events", 0, 3, 5)]
@@ -97,3 +100,28 @@ def test_a_large_file_is_waited_for_as_long_as_workers_read_on(
     begun = clock.now
     assert InputResultReader(Settings()).wait(sent, 1.0).unread, "the board has to answer"
     assert clock.now - begun == pytest.approx(1.0, abs=0.3)
+
+
+class Rejects(Reader):
+    """The topic has these records."""
+
+    def __init__(self, records: list[TopicRecord]) -> None:
+        super().__init__(Clock(), 1)
+        self._records = records
+
+    def poll(self, timeout_s: float) -> list[object]:
+        self.left -= 1
+        return list(self._records)
+
+
+def test_an_input_that_a_quarantine_names_was_not_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    def named(offset: int, value: bytes | None) -> TopicRecord:
+        original = Record("sla.incident-events", 0, offset, 1, b"inc-1", value, ())
+        send = rejected(original, "internal", "a timer failed", "sla.rejected", 0)
+        return TopicRecord("sla.rejected", 0, offset, 1, send.key, send.value, list(send.headers))
+
+    records = [named(3, None), named(4, b"v")]
+    monkeypatch.setattr(input_results, "TopicReader", lambda *_: Rejects(records))
+    monkeypatch.setattr(input_results, "GroupOffsets", lambda _: Groups())
+    found = InputResultReader(Settings()).wait(SENT, 1.0)
+    assert (found.accepted, [each.offset for each in found.rejected]) == (1, [4])

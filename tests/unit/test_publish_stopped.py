@@ -189,3 +189,14 @@ def test_states_are_read_of_the_partitions_of_the_amended_incidents_only(monkeyp
     times._lines = {"inc-1": 1, "inc-2": 2}
     assert list(times.in_states(read_settings(brokers="127.0.0.1:1"))) == []
     assert opened[0]._wanted(list(range(40))) == sorted({partition_of("inc-1", 40), partition_of("inc-2", 40)})
+
+
+@pytest.mark.parametrize(("text", "code", "bad"), [("", 0, 0), ("\n\n", 0, 0), ("{}\n", 2, 1)])
+def test_of_a_file_without_an_event_nothing_is_waited_for(
+    batches: Batches, file: Path, text: str, code: int, bad: int
+) -> None:
+    file.write_text(text)
+    done = run(file)
+    reported = json.loads(done.stdout)
+    assert (done.exit_code, len(reported["invalid_lines"])) == (code, bad)
+    assert [reported[name] for name in ("published", "outcome", "accepted", "unread")] == [0, "unchanged", 0, 0]

@@ -83,6 +83,19 @@ def test_on_a_terminal_the_record_of_a_number_is_shown_first(retries: Retries, m
     assert retries.sent == [FIRST, SECOND]
 
 
+@pytest.mark.parametrize("command", ["list", "retry"])
+def test_a_code_that_no_reject_can_have_is_refused(retries: Retries, command: str) -> None:
+    done = CliRunner().invoke(app, ["rejected", command, "--code", "undecodeable", "--json"])
+    assert (done.exit_code, done.stdout, retries.sent) == (2, "", [])
+    assert "--code: 'undecodeable' is not a code; allowed: " in done.stderr
+    assert "undecodable" in done.stderr
+
+
+def test_a_code_that_no_reject_has_changes_nothing(retries: Retries) -> None:
+    done = CliRunner().invoke(app, ["rejected", "retry", "--code", "conflict", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["outcome"]) == (0, "unchanged")
+
+
 @pytest.mark.parametrize(("stopped", "code"), [(KeyboardInterrupt(), 130), (PublishingStopped("Kafka is gone", 1), 2)])
 def test_a_retry_that_is_stopped_says_that_records_may_be_sent(
     retries: Retries, stopped: BaseException, code: int

@@ -11,7 +11,6 @@ from test_sorted_events import credit
 
 from cli.events import tail
 from cli.events.tail import _arriving
-from connect.kafka_io import reachability
 from connect.kafka_io.connection import BrokerProblem
 from connect.kafka_io.reachability import Reachability
 from connect.kafka_io.reader import TopicReader, TopicRecord
@@ -74,28 +73,75 @@ def test_an_absence_is_told_once_and_so_is_its_end(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.splitlines() == told * 2
 
 
-def test_a_question_without_an_answer_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reachability, "_ASK_EVERY_S", 0.0)
-    answers: list[asyncio.Future[None]] = []
+class Questions:
+    """What is asked of Kafka, and answered by hand; seconds pass by hand too."""
 
-    async def ask() -> None:
-        answers.append(asyncio.get_running_loop().create_future())
-        await answers[-1]
+    def __init__(self) -> None:
+        self.reachability = Reachability(["k:1"], self._ask)
+        self.asked: list[asyncio.Future[None]] = []
+        self.now = 0.0
+        asyncio.get_running_loop().time = lambda: self.now  # type: ignore[method-assign]
 
-    async def asked() -> None:
-        found = Reachability(["k:1"], ask)
-        for error in (None, OSError("away"), OSError("away"), None):
-            before = await found.problem()
+    async def _ask(self) -> None:
+        self.asked.append(asyncio.get_running_loop().create_future())
+        await self.asked[-1]
+
+    async def answer(self, error: Exception | None) -> None:
+        if error is None:
+            self.asked[-1].set_result(None)
+        else:
+            self.asked[-1].set_exception(error)
+        await self._turns()
+
+    async def look(self, after_s: float = 0.5) -> bool:
+        """Whether Kafka is called away, so many seconds later."""
+        self.now += after_s
+        found = await self.reachability.problem()
+        await self._turns()
+        return found is not None
+
+    @staticmethod
+    async def _turns() -> None:
+        for _ in range(5):
             await asyncio.sleep(0)
-            assert await found.problem() is before  # while the question has no answer
-            if error is None:
-                answers[-1].set_result(None)
-            else:
-                answers[-1].set_exception(error)
-            while (task := found._question) is not None and not task.done():
-                await asyncio.sleep(0)
-            shown = found._problem
-            assert (shown is None) == (error is None)
-        assert len(answers) == 4
+
+
+def test_a_question_without_an_answer_holds_nothing_up() -> None:
+    async def asked() -> None:
+        kafka, away = Questions(), False
+        for number, error in enumerate((None, OSError("away"), OSError("away"), None), 1):
+            for _ in range(20):
+                assert await kafka.look() is away  # while the question has no answer
+            assert len(kafka.asked) == number
+            away = error is not None
+            await kafka.answer(error)
+            assert await kafka.look() is away
+            assert len(kafka.asked) == number
 
     asyncio.run(asked())
+
+
+def test_who_was_stopped_for_seconds_asks_again_before_kafka_is_called_away() -> None:
+    async def stopped() -> None:
+        kafka = Questions()
+        assert not await kafka.look()
+        await kafka.answer(OSError("no answer within 10 s, of which all but one passed without this process"))
+        assert not await kafka.look(after_s=11)
+        assert len(kafka.asked) == 2, "asked anew"
+        assert not await kafka.look()
+        await kafka.answer(OSError("away"))
+        assert await kafka.look()
+
+    asyncio.run(stopped())
+
+
+def test_a_question_under_way_is_dropped_where_its_process_was_stopped() -> None:
+    async def stopped() -> None:
+        kafka = Questions()
+        assert not await kafka.look()
+        assert not await kafka.look(after_s=11)
+        assert [each.cancelled() for each in kafka.asked] == [True, False]
+        await kafka.answer(OSError("away"))
+        assert await kafka.look()
+
+    asyncio.run(stopped())
