@@ -69,7 +69,10 @@ TASK_LAG = _gauge(
     *_TASK,
 )
 TASK_OPEN_TRANSACTION = _gauge(
-    "sla_task_open_transaction_seconds", "seconds", "Time that input could not be read: a transaction is open.", *_TASK
+    "sla_task_open_transaction_seconds",
+    "seconds",
+    "Time that inputs, outputs or the changelog could not be read: a transaction of another program is open.",
+    *_TASK,
 )
 TASK_QUEUED = _gauge("sla_task_queued_records", "records", "Records read and not yet applied.", *_TASK)
 TASK_TIMESTAMPS_IGNORED = _counter(

@@ -120,7 +120,7 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "SlaOpenTransaction",
             "critical",
             "1m",
-            "Inputs of task {{ $labels.agent }}-{{ $labels.partition }} can't be read: a transaction of another "
+            "Records of task {{ $labels.agent }}-{{ $labels.partition }} can't be read: a transaction of another "
             "program is open",
             "max by (agent, partition) (sla_task_open_transaction_seconds) > 120",
         ),

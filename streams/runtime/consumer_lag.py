@@ -1,10 +1,11 @@
-"""How many offsets of their input topics the tasks of a worker have not applied yet, and can't read yet, as gauges."""
+"""How many offsets of their input topics the tasks of a worker have not applied yet, and what nobody can read yet of
+their topics, as gauges."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from aiokafka.structs import TopicPartition
@@ -28,10 +29,17 @@ class Ends(Protocol):
 
 
 class ConsumerLag:
-    """Measures the lag of the running tasks and how long other programs' transactions have been open."""
+    """Measures the lag of the running tasks, and how long other programs' transactions have been open in what they
+    read or write. `written_by` has the topics that each agent writes, its changelog among them."""
 
-    def __init__(self, offsets: Ends, open_transactions: OpenTransactions | None = None) -> None:
+    def __init__(
+        self,
+        offsets: Ends,
+        open_transactions: OpenTransactions | None = None,
+        written_by: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
         self._offsets = offsets
+        self._written_by = written_by or {}
         self.open_transactions = open_transactions or OpenTransactions()
         self._measured: set[tuple[str, str]] = set()
         self._measuring: asyncio.Task[None] | None = None
@@ -69,21 +77,26 @@ class ConsumerLag:
         for labels in self._measured - applied.keys():
             metrics.LAG.remove(*labels)
         self._measured = set(applied)
-        readers: dict[TopicPartition, list[tuple[str, int]]] = {}
+        outputs = {
+            (agent, number): [TopicPartition(topic, int(number)) for topic in self._written_by.get(agent, ())]
+            for agent, number in applied
+        }
+        stable = {**await self._ends(outputs.values()), **ends}
+        users: dict[TopicPartition, list[tuple[str, int]]] = {}
         for (agent, partition), positions in applied.items():
-            for place in positions.keys() & ends.keys():
-                readers.setdefault(place, []).append((agent, int(partition)))
+            for place in stable.keys() & {*positions, *outputs[agent, partition]}:
+                users.setdefault(place, []).append((agent, int(partition)))
         with contextlib.suppress(TaskInterrupted):
-            written = await self._offsets.written(tuple(sorted(readers))) if readers else {}
-            self.open_transactions.observe(readers, ends, written)
+            written = await self._offsets.written(tuple(sorted(users))) if users else {}
+            self.open_transactions.observe(users, stable, written)
 
-    async def _ends(self, applied: Iterable[Mapping[TopicPartition, int]]) -> Mapping[TopicPartition, int]:
+    async def _ends(self, by_task: Iterable[Collection[TopicPartition]]) -> Mapping[TopicPartition, int]:
         """Asked for by task, as the tasks do: of one whose partition has no leader, those of the others are known."""
         found: dict[TopicPartition, int] = {}
 
-        async def of_one(positions: Mapping[TopicPartition, int]) -> None:
+        async def of_one(places: Collection[TopicPartition]) -> None:
             with contextlib.suppress(TaskInterrupted):
-                found.update(await self._offsets.ends(tuple(sorted(positions))))
+                found.update(await self._offsets.ends(tuple(sorted(places))))
 
-        await asyncio.gather(*map(of_one, applied))
+        await asyncio.gather(*map(of_one, by_task))
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka.structs import TopicPartition
@@ -14,13 +14,12 @@ from streams.kafka.causes import cause_of, explained_error
 from streams.kafka.shutdown import end_consumer
 from streams.kafka.topic_descriptions import KafkaPythonError, TopicDescription, TopicDescriptions
 from streams.kafka.unexplained import message_of
+from streams.runtime.changelog_rows import REPLAY_FETCH_BYTES, Rows, Written, changelog_rows
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.interfaces import Bounds
-from streams.runtime.recovery_progress import Progress
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.transactions import KafkaTransactions
 
-_REPLAY_FETCH_BYTES = 8 * 1_048_576
 #: An outage of Kafka is noticed after so long; these requests are small.
 _DESCRIBE_MS = 5_000
 #: A request for the ends of many partitions; aiokafka retries it for three times as long.
@@ -217,27 +216,19 @@ class KafkaLog:
         await transactions.fence()
         return transactions
 
-    async def replay(self) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
-        """Every row of the changelog partition up to its last stable offset."""
-        changelog = TopicPartition(self._settings.changelog(self._agent), self._partition)
-        consumer = new_consumer(self._settings, max_partition_fetch_bytes=_REPLAY_FETCH_BYTES)
-        try:
-            await consumer.start()
-            consumer.assign([changelog])
-            end = (await consumer.end_offsets([changelog]))[changelog]
-            start = (await consumer.beginning_offsets([changelog]))[changelog]
-            consumer.seek(changelog, start)
-            progress = Progress(self._agent, self._partition, "offsets", end - start)
-            # The position passes commit markers and rows that compaction removed, so it does reach the end.
-            while (position := await consumer.position(changelog)) < end:
-                progress.done(position - start)
-                fetched = await consumer.getmany(changelog, timeout_ms=self._settings.fetch_max_wait_ms)
-                yield [(record.key, record.value) for record in fetched.get(changelog, ())]
-            progress.done(end - start)
-        except Exception as error:
-            raise self._interrupted("replay", error) from error
-        finally:
-            await end_consumer(consumer)
+    def replay(self) -> AsyncIterator[Rows]:
+        """Every row of the changelog partition; of a former owner nothing is open after fencing. Raises TaskInterrupted
+        while a transaction of another program hides rows: a task without them would decide again."""
+        return self._rows(self._offsets.written)
+
+    def readable_rows(self) -> AsyncIterator[Rows]:
+        """Every row of the changelog partition up to its last stable offset, while its owner writes."""
+        return self._rows(None)
+
+    def _rows(self, written: Written | None) -> AsyncIterator[Rows]:
+        consumer = new_consumer(self._settings, max_partition_fetch_bytes=REPLAY_FETCH_BYTES)
+        changelog = self._settings.changelog(self._agent)
+        return changelog_rows(consumer, self._agent, changelog, self._partition, written)
 
     async def committed(self) -> Mapping[str, int]:
         """The offsets of the agent's group."""

@@ -1,6 +1,7 @@
-"""Input that is in Kafka and can't be read yet, because a transaction of its writer is open before it.
+"""Records that are in Kafka and can't be read yet, because a transaction of another program is open before them.
 
-Consumer lag ends at the last stable offset, so it stays 0 meanwhile. Brokers end an open transaction after its timeout,
+Of inputs a task applies nothing, of outputs nobody gets anything, of a changelog no next owner recovers all. Consumer
+lag ends at the last stable offset, so it stays 0 meanwhile. Brokers end an open transaction after its timeout,
 15 minutes at most unless they are set otherwise, or never, where its coordinator has lost it.
 """
 
@@ -19,12 +20,22 @@ from streams.runtime import metrics
 REPORTED_AFTER_S: Final = 60.0
 
 
+def open_transaction(place: TopicPartition, offset: int, lasted_s: int | None = None) -> str:
+    """What can't be read, since when as far as that is known, and what to ask Kafka."""
+    since = "" if lasted_s is None else f", for {lasted_s} s"
+    return (
+        f"{place.topic}-{place.partition} can't be read from offset {offset} on{since}: another program's transaction "
+        f"is open there; `kafka-transactions.sh describe-producers --topic {place.topic} --partition "
+        f"{place.partition}` names its producer"
+    )
+
+
 class _Open(NamedTuple):
     offset: int
     """The last stable offset: there the oldest open transaction begins."""
     since: float
-    readers: tuple[tuple[str, int], ...]
-    """Agent and partition of the tasks that read it."""
+    users: tuple[tuple[str, int], ...]
+    """Agent and partition of the tasks that read or write it."""
 
 
 class OpenTransactions:
@@ -39,16 +50,16 @@ class OpenTransactions:
 
     def observe(
         self,
-        readers: Mapping[TopicPartition, Iterable[tuple[str, int]]],
+        users: Mapping[TopicPartition, Iterable[tuple[str, int]]],
         stable: Mapping[TopicPartition, int],
         written: Mapping[TopicPartition, int],
     ) -> None:
-        """Take the two ends of the partitions that these tasks (agent, partition) read; `written` was asked for after
-        `stable`."""
+        """Take the two ends of the partitions that these tasks (agent, partition) read or write; `written` was asked
+        for after `stable`."""
         known, now = self._open, self._seconds()
         self._open = {}
         longest: dict[tuple[str, str], float] = {}
-        for place, tasks in readers.items():
+        for place, tasks in users.items():
             tasks = tuple(tasks)
             if written[place] > (offset := stable[place]):
                 before = known.get(place)
@@ -63,7 +74,7 @@ class OpenTransactions:
         for labels in self._measured - longest.keys():
             metrics.OPEN_TRANSACTION.remove(*labels)
         self._measured = set(longest)
-        self._report(readers)
+        self._report(users)
 
     def problems(self) -> list[dict[str, object]]:
         """Why the worker is not ready: transactions that have been open for a minute."""
@@ -73,23 +84,21 @@ class OpenTransactions:
                 "agent": agent,
                 "partition": partition,
                 "topic": place.topic,
-                "reason": f"{place.topic}-{place.partition} can't be read from offset {opened.offset} on, for "
-                f"{int(now - opened.since)} s: another program's transaction is open there; `kafka-transactions.sh "
-                f"describe-producers --topic {place.topic} --partition {place.partition}` names its producer",
+                "reason": open_transaction(place, opened.offset, int(now - opened.since)),
             }
             for place, opened in sorted(self._long(now).items())
-            for agent, partition in opened.readers
+            for agent, partition in opened.users
         ]
 
     def _long(self, now: float) -> dict[TopicPartition, _Open]:
         return {place: opened for place, opened in self._open.items() if now - opened.since >= REPORTED_AFTER_S}
 
-    def _report(self, readers: Iterable[TopicPartition]) -> None:
+    def _report(self, users: Iterable[TopicPartition]) -> None:
         long = self._long(self._seconds())
         for place in long.keys() - self._reported:
             self._logger.warning(
                 "transaction_open", topic=place.topic, partition=place.partition, offset=long[place].offset
             )
-        for place in (self._reported - long.keys()).intersection(readers):
+        for place in (self._reported - long.keys()).intersection(users):
             self._logger.info("transaction_ended", topic=place.topic, partition=place.partition)
         self._reported = set(long)

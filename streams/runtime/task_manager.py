@@ -66,7 +66,8 @@ class TaskManager:
         """How often each task had started when its state was last hidden from the garbage collector."""
         self._clock = clock or SystemTimeSource()
         self._offsets = Offsets(settings)
-        self._lag = ConsumerLag(self._offsets)
+        written_by = {spec.name: (*spec.writes, settings.changelog(spec.name)) for spec in self.agents}
+        self._lag = ConsumerLag(self._offsets, written_by=written_by)
         self._fetch_failures = FetchFailures()
         self._topics = TopicWatch(settings, self.agents, self._offsets)
         self._rebalance = RebalanceWatch(_REBALANCES * settings.rebalance_timeout_ms / 1_000)
@@ -86,7 +87,7 @@ class TaskManager:
     def _make_prefix_owner(self) -> PrefixOwner:
         first = self.agents[0].name
         log = KafkaLog(self.settings, self._offsets, first, _DECIDING_PARTITION, ())
-        return PrefixOwner(f"{self.settings.changelog(first)}-{_DECIDING_PARTITION}", log.replay)
+        return PrefixOwner(f"{self.settings.changelog(first)}-{_DECIDING_PARTITION}", log.readable_rows)
 
     def _deliver(self, agent: str, batch: Batch) -> None:
         task = self.tasks.get((agent, batch.partition))

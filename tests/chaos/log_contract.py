@@ -13,7 +13,7 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.checkpoint import CHECKPOINT_KEY, Checkpoint, encode_checkpoint
-from streams.runtime.errors import TaskFenced
+from streams.runtime.errors import TaskFenced, TaskInterrupted
 from streams.runtime.interfaces import Bounds, Write
 from streams.runtime.kafka_log import KafkaLog, new_consumer
 from streams.runtime.processor import Effects, Send
@@ -38,8 +38,9 @@ class Rig(Protocol):
         """Inputs outside any transaction."""
         ...
 
-    async def begin(self, values: Sequence[bytes]) -> Callable[[bool], Awaitable[None]]:
-        """Inputs in a transaction that stays open until the answer is called: True commits it, False aborts it."""
+    async def begin(self, values: Sequence[bytes], topic: str | None = None) -> Callable[[bool], Awaitable[None]]:
+        """Inputs, or records of a topic, in a transaction of another program that stays open until the answer is
+        called: True commits it, False aborts it."""
         ...
 
 
@@ -183,6 +184,21 @@ async def the_changelog_is_read_to_its_end(rig: Rig) -> None:
     assert await replayed(log) == expected
 
 
+async def rows_behind_a_transaction_of_another_program_are_missed(rig: Rig) -> None:
+    """Without them a task would decide again what it has decided. A look at the first row does without."""
+    log = rig.log()
+    transactions = await log.fence()
+    await transactions.commit(write(rig, "one", 1))
+    finish = await rig.begin([b"alien"], rig.settings.changelog(AGENT))
+    await transactions.commit(write(rig, "two", 2))
+    await (await log.fence()).discard()
+    with pytest.raises(TaskInterrupted, match=r"-0 can't be read from offset \d on: another program"):
+        await replayed(log)
+    assert [key async for rows in log.readable_rows() for key, _ in rows if key != CHECKPOINT_KEY] == [b"one-0"]
+    await finish(False)
+    await until(lambda: _equal(replayed(log), [b"one-0", b"two-0"]))
+
+
 async def markers_and_aborted_inputs_take_offsets(rig: Rig) -> None:
     """The end is beyond the number of records that can be read."""
     await rig.append([b"a"])
@@ -219,6 +235,7 @@ CHECKS: Sequence[Callable[[Rig], Awaitable[None]]] = (
     fencing_settles_an_open_transaction,
     a_discard_ends_nothing_and_the_next_transaction_goes_through,
     the_changelog_is_read_to_its_end,
+    rows_behind_a_transaction_of_another_program_are_missed,
     markers_and_aborted_inputs_take_offsets,
     an_open_transaction_holds_the_end_back,
 )

@@ -36,11 +36,12 @@ class FakeRig:
     async def append(self, values: Sequence[bytes]) -> None:
         self._broker.append(TopicPartition(self.topic, 0), [Sent(0, b"k", value) for value in values])
 
-    async def begin(self, values: Sequence[bytes]) -> Callable[[bool], Awaitable[None]]:
+    async def begin(self, values: Sequence[bytes], topic: str | None = None) -> Callable[[bool], Awaitable[None]]:
         self._writers += 1
         writer = f"writer-{self._writers}"
         epoch = self._broker.initialise(writer, 60_000)
-        self._broker.produce(writer, epoch, TopicPartition(self.topic, 0), [Sent(0, b"k", value) for value in values])
+        where = TopicPartition(topic or self.topic, 0)
+        self._broker.produce(writer, epoch, where, [Sent(0, b"k", value) for value in values])
 
         async def finish(commit: bool) -> None:
             self._broker.end(writer, epoch, commit=commit)

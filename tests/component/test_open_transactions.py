@@ -1,4 +1,4 @@
-"""Input behind an open transaction of another program: nobody can read it, and the worker says so."""
+"""Records behind an open transaction of another program: nobody can read them, and the worker says so."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.open_transactions import REPORTED_AFTER_S, OpenTransactions
 
 EVENTS, INTERNAL = TopicPartition("events", 1), TopicPartition("internal", 1)
+ALERTS, CHANGELOG = TopicPartition("alerts", 1), TopicPartition("changelog", 1)
 
 
 class Ends:
     """Where the partitions end, and how far they can be read."""
 
     def __init__(self) -> None:
-        self.stable, self.end = {EVENTS: 10, INTERNAL: 5}, {EVENTS: 10, INTERNAL: 5}
+        self.end = {EVENTS: 10, INTERNAL: 5, ALERTS: 7, CHANGELOG: 9}
+        self.stable = dict(self.end)
 
     async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
         return {each: self.stable[each] for each in partitions}
@@ -36,7 +38,8 @@ class Bench:
     def __init__(self) -> None:
         self.now = 1_000.0
         self.ends = Ends()
-        self.lag = ConsumerLag(self.ends, OpenTransactions(lambda: self.now))
+        writes = {"reading": ("alerts", "internal", "changelog")}
+        self.lag = ConsumerLag(self.ends, OpenTransactions(lambda: self.now), writes)
 
     def after(self, seconds: float, *tasks: Any) -> list[str]:
         """Measure; returns why the worker is not ready."""
@@ -90,3 +93,14 @@ def test_each_reader_of_the_topic_is_named_and_forgotten_with_its_task() -> None
     assert len(bench.after(REPORTED_AFTER_S, *both)) == 2
     assert len(bench.after(1, TASK)) == 1
     assert open_for("other") is None
+
+
+@pytest.mark.parametrize("place", [ALERTS, CHANGELOG], ids=str)
+def test_a_transaction_that_hides_what_a_task_has_written_is_told(place: TopicPartition) -> None:
+    """Else pages are not sent, and consumers of the alerts have no lag."""
+    bench = Bench()
+    bench.ends.end[place] += 2
+    assert bench.after(0) == []
+    (reason,) = bench.after(REPORTED_AFTER_S)
+    assert f"{place.topic}-1 can't be read from offset {bench.ends.stable[place]} on" in reason
+    assert open_for() == REPORTED_AFTER_S

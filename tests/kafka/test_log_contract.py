@@ -48,7 +48,7 @@ class KafkaRig:
             for value in values:
                 await producer.send_and_wait(self.topic, value, b"k", partition=0)
 
-    async def begin(self, values: Sequence[bytes]) -> Callable[[bool], Awaitable[None]]:
+    async def begin(self, values: Sequence[bytes], topic: str | None = None) -> Callable[[bool], Awaitable[None]]:
         self._writers += 1
         producer = aiokafka.AIOKafkaProducer(
             bootstrap_servers=list(self.settings.brokers),
@@ -57,7 +57,7 @@ class KafkaRig:
         await producer.start()
         await producer.begin_transaction()
         for value in values:
-            await producer.send_and_wait(self.topic, value, b"k", partition=0)
+            await producer.send_and_wait(topic or self.topic, value, b"k", partition=0)
 
         async def finish(commit: bool) -> None:
             await (producer.commit_transaction() if commit else producer.abort_transaction())
