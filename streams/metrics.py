@@ -33,6 +33,7 @@ BUILD = _gauge("sla_build_info", "1", "1, with the release and the Python versio
 
 # Worker: tasks
 TOPICS_UNUSABLE = _gauge("sla_topics_unusable", "0 or 1", "1 while topics are missing, hidden or of a wrong shape.")
+UNDECIDED = _gauge("sla_partitions_undecided", "partitions", "Partitions shared with another program: none decides.")
 WITHOUT_LEADER = _gauge("sla_partitions_without_leader", "partitions", "Partitions of its topics that no broker leads.")
 TASK_RECORDS = _counter("sla_task_records", "records", "Input records applied and committed.", *_TASK)
 TASK_TIMERS = _counter("sla_task_timers", "timers", "Timers fired and committed.", *_TASK)
@@ -69,10 +70,7 @@ TASK_LAG = _gauge(
     *_TASK,
 )
 TASK_OPEN_TRANSACTION = _gauge(
-    "sla_task_open_transaction_seconds",
-    "seconds",
-    "Time that inputs, outputs or the changelog could not be read: a transaction of another program is open.",
-    *_TASK,
+    "sla_task_open_transaction_seconds", "seconds", "Time that no reader got further: a transaction is open.", *_TASK
 )
 TASK_QUEUED = _gauge("sla_task_queued_records", "records", "Records read and not yet applied.", *_TASK)
 TASK_TIMESTAMPS_IGNORED = _counter(

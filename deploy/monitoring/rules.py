@@ -89,8 +89,16 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "max by (instance) (sla_partitions_without_leader) > 0",
         ),
         Rule(
+            "SlaPartitionsUndecided",
+            "critical",
+            "2m",
+            "Nobody decides partitions of which the worker {{ $labels.instance }} has some topics, and another program "
+            "the others",
+            "max by (instance) (sla_partitions_undecided) > 0",
+        ),
+        Rule(
             "SlaTaskRecovering",
-            "warning",
+            "critical",
             "15m",
             "Task {{ $labels.agent }}-{{ $labels.partition }} has been recovering for 15 minutes",
             'max by (agent, partition) (sla_task_state{state="recovering"}) == 1',

@@ -5,6 +5,7 @@ from __future__ import annotations
 from streams import metrics
 
 TOPICS_UNUSABLE = metrics.TOPICS_UNUSABLE.gauge()
+UNDECIDED = metrics.UNDECIDED.gauge()
 WITHOUT_LEADER = metrics.WITHOUT_LEADER.gauge()
 RECORDS = metrics.TASK_RECORDS.counter()
 TIMERS = metrics.TASK_TIMERS.counter()

@@ -59,7 +59,6 @@ class TaskManager:
         self.agents = tuple(agents)
         self.tasks: dict[tuple[str, int], StreamTask] = {}
         self.assigned = False
-        self._incomplete: list[dict[str, object]] = []
         self._inputs_elsewhere = InputsElsewhere(settings.app_id)
         self._background: tuple[asyncio.Task[None], ...] = ()
         self._frozen: dict[tuple[str, int], int] = {}
@@ -142,6 +141,7 @@ class TaskManager:
                 self._rebalance.kafka_unavailable()
             if self._fetch_failures.problems():
                 metrics.TOPICS_UNUSABLE.set(1)
+            self._inputs_elsewhere.measure(self._clock.now())
             if self._rebalance.stalled is not None:
                 self._stalled = GroupStalled(self._rebalance.stalled)
             for task in self.tasks.values():
@@ -184,7 +184,7 @@ class TaskManager:
     async def _on_assigned(self, app: faust.App, assigned: Iterable[TopicPartition], **_: Any) -> None:
         owned = {(each.topic, each.partition) for each in assigned}
         await self._stop_tasks(list(self.tasks))  # none are left after a revocation
-        self._incomplete = []
+        incomplete: list[dict[str, object]] = []
         elsewhere: list[tuple[str, int]] = []
         if beyond := [each for each in owned if each[1] >= self.settings.partitions]:
             self._topics.reject_partition_count(beyond[0][0], beyond[0][1] + 1)
@@ -199,11 +199,11 @@ class TaskManager:
                     self._logger.warning("inputs_at_earlier_release", agent=spec.name, partition=partition)
                 elif missing:
                     # Another worker may own them (unequal partition counts), or the topic does not exist yet.
-                    self._incomplete.append({"agent": spec.name, "partition": partition, "missing": missing})
+                    incomplete.append({"agent": spec.name, "partition": partition, "missing": missing})
                     self._logger.error("partitions_incomplete", agent=spec.name, partition=partition, missing=missing)
                 else:
                     self._start_task(replace(spec, topics=topics), partition)
-        self._inputs_elsewhere.assigned(elsewhere, self._clock.now())
+        self._inputs_elsewhere.assigned(elsewhere, self._clock.now(), incomplete)
         self.assigned = True
         self._rebalance.end()
         self._logger.info("partitions_assigned", tasks=len(self.tasks))
@@ -319,7 +319,6 @@ class TaskManager:
         elif not self.assigned:
             reasons.append({"reason": "no partitions assigned"})
         reasons += self._topics.problems()
-        reasons += self._incomplete
         reasons += self._lag.open_transactions.problems()
         reasons += self._fetch_failures.problems()
         reasons += self._inputs_elsewhere.problems(self._clock.now())

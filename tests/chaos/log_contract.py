@@ -191,6 +191,7 @@ async def rows_behind_a_transaction_of_another_program_are_missed(rig: Rig) -> N
     await transactions.commit(write(rig, "one", 1))
     finish = await rig.begin([b"alien"], rig.settings.changelog(AGENT))
     await transactions.commit(write(rig, "two", 2))
+    await transactions.discard()
     await (await log.fence()).discard()
     with pytest.raises(TaskInterrupted, match=r"-0 can't be read from offset \d on: another program"):
         await replayed(log)

@@ -278,6 +278,7 @@ def test_a_worker_beside_one_that_knows_no_internal_topics_is_ready_unless_its_o
         monkeypatch.setattr(manager, "_start_task", lambda _, partition: begun.append(partition))
         await manager._on_assigned(manager.app, {TopicPartition(topic, 0) for topic in assigned})
         found = manager.unready()
+        assert REGISTRY.get_sample_value("sla_partitions_undecided") == len(incomplete)
         manager._clock = Stopped(11 * MINUTE)
         later = [each for each in manager.unready() if each not in found]
         assert len(later) == (assigned == ["eu.own"]), "the inputs of this partition are with another member for long"
@@ -298,9 +299,12 @@ def test_inputs_that_another_member_keeps_are_a_reason_after_ten_minutes() -> No
     (problem,) = inputs.problems(11 * MINUTE)
     assert (problem["agent"], problem["partition"]) == ("diary", 0)
     assert "for 11 minutes another member of the consumer group sla has had the inputs" in str(problem["reason"])
+    inputs.measure(11 * MINUTE)
+    assert REGISTRY.get_sample_value("sla_partitions_undecided") == 1
     assert [each["partition"] for each in inputs.problems(17 * MINUTE)] == [0, 2]
     inputs.assigned([], 17 * MINUTE)
     assert inputs.problems(60 * MINUTE) == []
+    assert REGISTRY.get_sample_value("sla_partitions_undecided") == 0
 
 
 @pytest.mark.parametrize(

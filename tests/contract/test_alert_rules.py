@@ -75,6 +75,11 @@ CASES: dict[str, Case] = {
         {"instance": "w1"},
         ({'sla_partitions_without_leader{instance="w1"}': "0x60"},),
     ),
+    "SlaPartitionsUndecided": Case(
+        {'sla_partitions_undecided{instance="w1"}': "1x60"},
+        {"instance": "w1"},
+        ({'sla_partitions_undecided{instance="w1"}': "0x60"},),
+    ),
     "SlaTaskRecovering": Case(state("recovering"), OF_TASK, (state("recovering", "0x29 1x30"), RUNS)),
     "SlaTaskRestarts": Case(
         {f'sla_task_failures_total{{{TASK},kind="TaskFenced"}}': "0+1x60"},
