@@ -70,6 +70,7 @@ class TopicDescriptions:
         self._with_settings |= set(settings_of)
         if self._next is None:
             self._next = asyncio.create_task(self._describe())
+            self._next.add_done_callback(_failure_is_known)
         found = await asyncio.shield(self._next)
         return {name: each for name, each in found.items() if name in wanted}
 
@@ -123,6 +124,12 @@ class TopicDescriptions:
             return work(self._admin)
 
         return await _in_daemon(run)
+
+
+def _failure_is_known(request: asyncio.Task[dict[str, TopicDescription]]) -> None:
+    """Who waits for the request gets its failure; where nobody waits any more, as at a stop, it is no error."""
+    if not request.cancelled():
+        request.exception()
 
 
 async def _in_daemon(work: Callable[[], _T]) -> _T:
