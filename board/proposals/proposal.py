@@ -10,7 +10,6 @@ delivered twice changes nothing the second time.
 
 from __future__ import annotations
 
-import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from connect.actions.catalogue import ACTIONS
 from connect.actions.form import ReadForm
 from connect.actions.outcome import JsonEvent
 from connect.actions.permissions import PLATFORM, Concerned
+from streams.sla import limits
 from streams.sla.events import Who
 
 Decision = Literal["approved", "declined", "withdrawn"]
@@ -92,8 +92,8 @@ class Proposal:
 
 
 def same_person(one: Who, other: Who) -> bool:
-    """Whether two ids may be one person's: case, width and surrounding space do not make another person."""
-    return _plain(one.id) == _plain(other.id)
+    """Whether two ids may be one person's."""
+    return limits.same_person(one.id, other.id)
 
 
 def ignored(proposal: Proposal, decided: Decided) -> Ignored | None:
@@ -143,7 +143,3 @@ def input_event(proposal: Proposal) -> JsonEvent | None:
 def input_event_id(proposal_id: str) -> str:
     """The id of the event that a proposal publishes."""
     return str(uuid.uuid5(NAMESPACE, f"proposal {proposal_id}"))
-
-
-def _plain(name: str | None) -> str:
-    return unicodedata.normalize("NFKC", name or "").strip().casefold()

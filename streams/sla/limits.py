@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from importlib import resources
 from typing import cast
@@ -137,6 +138,15 @@ def check_four_eyes(who: dict[str, str | None] | None, approver: dict[str, str |
     if who and approver:
         check_who(who)
         check_who(approver, "approver")
+
+
+def same_person(one: str | None, other: str | None) -> bool:
+    """Whether two ids may be one person's: case, width and surrounding space do not make another person."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(name: str | None) -> str:
+    return unicodedata.normalize("NFKC", name or "").strip().casefold()
 
 
 def check_month(value: str) -> str:

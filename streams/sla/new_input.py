@@ -1,4 +1,5 @@
-"""Checks that a record must pass when it arrives, beside those of its values: contradictions and texts (R20, R28).
+"""Checks that a record must pass when it arrives, beside those of its values: contradictions, texts and that two people
+are not one (R17, R20, R28).
 
 Records that were accepted before are read without these checks (`facts.stored_event`): an earlier release may not have
 had them.
@@ -10,19 +11,20 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streams.sla.limits import invalid
+from streams.sla.limits import InvalidInputError, invalid, same_person
 
 #: Control characters, but for line ends and tabs.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _TEXTS = ("summary", "text", "reason")
 _TENANTS = ("tenant_ids", "tenant_id")
+_APPROVER = "approver"
 #: No tenant can have this id: it reads as "every tenant", which is what scope platform says.
 WILDCARD = "*"
 
 
 def checked_fields(names: Sequence[str]) -> tuple[str, ...]:
     """Those of a record's fields that `check_new_input` looks at, in the order of its checks."""
-    return tuple(name for name in (*_TEXTS, *_TENANTS) if name in names)
+    return tuple(name for name in (*_TEXTS, *_TENANTS, _APPROVER) if name in names)
 
 
 def check_new_input(fields: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -33,6 +35,9 @@ def check_new_input(fields: Mapping[str, Any], names: Sequence[str]) -> None:
             continue
         if name in _TENANTS:
             _check_tenants(fields)
+        elif name == _APPROVER:
+            if same_person(fields["who"]["id"], value["id"]):
+                raise InvalidInputError("four_eyes", "approver.id: reads as who.id; two different people are needed")
         elif not value.isprintable() and (found := _CONTROL.search(value)):
             problem = f"has the control character U+{ord(found[0]):04X}; allowed are line ends and tabs"
             raise invalid(name, problem)

@@ -16,7 +16,7 @@ from streams.sla.credits.ledger_timers import EVICTION, LedgerTimers
 from streams.sla.credits.month_close import MonthRow
 from streams.sla.credits.posted import Posted
 from streams.sla.credits.retention import EvictionFailed
-from streams.sla.events import ContractSet, Event, MaintenanceScheduled, Money, Output, Position
+from streams.sla.events import ContractSet, Event, MaintenanceScheduled, Money, Output, Position, TenantErased
 from streams.sla.impact import Impact, ImpactCopy
 from streams.sla.instants import DAY, HOUR, Month
 from streams.sla.policy import Policies
@@ -187,6 +187,21 @@ def test_r23_a_maintenance_of_which_a_version_comes_during_an_eviction_is_kept(
         evicted += posted.evicted.facts if posted.evicted is not None else []
     assert not [each for each in evicted if each[0] == "weekly"]
     assert "weekly" in ledger._maintenance
+
+
+def test_r29_a_tenant_that_is_erased_in_the_middle_of_an_eviction_is_evicted_with_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retention, "STEP", 1)
+    ledger = full()
+    assert ledger.fire(LATER) is not None
+    assert ledger.timers.retention.pending
+    at = micros("2026-10-01T01:00:00Z")
+    ledger.apply(Event("gone", "/t", "tenant.erased", "t4", at, TenantErased(), False, None, None, b"y"), at, PLACE)
+    while ledger.fire(LATER) is not None:
+        pass
+    account = ledger._accounts[ledger.erasures.name("t4")]
+    assert min(account.months) == "2026-04"
 
 
 def window(name: str, start: int) -> Event:

@@ -59,6 +59,19 @@ def test_r28_what_a_new_input_may_not_say_is_invalid_and_still_read_of_the_state
     assert isinstance(stored(event_type, **change), Event)
 
 
+@pytest.mark.parametrize("event_type", ["incident.amended", "incident.policy_applied", "incident.annulled"])
+@pytest.mark.parametrize("approver", ["Alex@example.com", " alex@example.com ", "ａｌｅｘ@example.com"])
+def test_r17_another_spelling_of_an_id_is_no_second_person(event_type: str, approver: str) -> None:
+    two: dict[str, object] = {
+        "who": {"kind": "support", "id": "alex@example.com"},
+        "approver": {"kind": "support", "id": approver},
+    }
+    rejected = event(event_type, **two)
+    assert isinstance(rejected, Rejection)
+    assert rejected.code == "four_eyes"
+    assert isinstance(stored(event_type, **two), Event), "an earlier release accepted it"
+
+
 @pytest.mark.parametrize("text", ["one\ntwo", "one\r\ntwo", "a\tb", "障害\u3000復旧", "\N{PARTY POPPER}"])
 def test_r28_texts_may_have_lines_and_tabs(text: str) -> None:
     assert isinstance(event("incident.opened", summary=text), Event)

@@ -123,6 +123,7 @@ class LedgerTimers:
         self._timers.set(tenant, None)
         abandoned, self._abandoned = self._abandoned, None
         if account is not None:
+            self._eviction.rename(tenant, account.tenant)
             with self._set_aside(account):
                 if self._unfinished:
                     self.recheck([account.tenant], account.begin, LATEST, self.clock)

@@ -129,6 +129,10 @@ class Eviction:
         """A tenant is released while an eviction is not finished: what its months need is yet to be looked at."""
         self._tenants, self._incidents, self._plans = [], [], []
 
+    def rename(self, tenant: str, name: str) -> None:
+        """A tenant is erased while an eviction is not finished: its account is looked at under its new name."""
+        self._tenants = [name if one == tenant else one for one in self._tenants]
+
     def step(self, due: int) -> EvictedRows:
         """The next step of the eviction that was due at an instant; `Retention.pending` says whether more follow."""
         retention = self._retention
