@@ -178,3 +178,34 @@ def test_names_with_underscores_that_operators_read_exist() -> None:
 
     operation = {"operations.md", "guarantees.md", "intake.md", "notifications.md", "board.md", "sign-in.md"}
     assert wrong_in(lambda path: (path.name in operation or path.parent.name == "runbooks") and absent(path)) == {}
+
+
+#: A default in the text, `SLA_X` (64 MiB) or `SLA_X` (P90D), and in a table, | `SLA_X` | `P90D` |.
+STATED = re.compile(r"`(SLA_\w+)`(?: \(`?|[^\n|]*\| `?)([\d,.]+ (?:[KMG]iB|days|min(?:utes)?|h)\b|[\w,.]+)")
+SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+SPANS = {"days": "P{}D", "min": "PT{}M", "minutes": "PT{}M", "h": "PT{}H"}
+
+
+def value_of(stated: str) -> str | None:
+    """A default as `docs/configuration.md` writes it; None for words, which are no default."""
+    number, _, unit = stated.rstrip(",").replace(",", "").partition(" ")
+    if re.fullmatch(r"[\d.]+", number):
+        return str(int(number) * SIZES[unit]) if unit in SIZES else SPANS.get(unit, "{}").format(number)
+    return number if re.fullmatch(r"P(?=.*\d)[\dTDHMS.]+", number) else None
+
+
+def test_defaults_that_a_document_states_are_those_of_the_code() -> None:
+    rows = re.findall(
+        r"^\| `(SLA_\w+)`[^|]*\| `?([^|`]*)`? \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE
+    )
+    defaults, found = dict(rows), 0
+
+    def other(path: Path) -> list[str]:
+        nonlocal found
+        stated = [(name, value_of(each)) for name, each in STATED.findall(path.read_text(encoding="utf-8"))]
+        given = [(name, value) for name, value in stated if value is not None and name in defaults]
+        found += len(given)
+        return [f"{name}: {value}, not {defaults[name]}" for name, value in given if value != defaults[name]]
+
+    assert wrong_in(lambda path: path.name not in {"configuration.md", "CHANGELOG.md"} and other(path)) == {}
+    assert found > 30
