@@ -240,6 +240,11 @@ class DestinationWorkers:
         added = [name for name in after if name not in routed]
         removed = [name for name in self._running if name not in after]
         self._routing.use(loaded.routing, begin.ends, doubt_until=begin.doubt_until, own=exchange.own.routing)
+        for name in removed:
+            if any((left := self._metrics.left(name)).values()):
+                self._log.warning(
+                    "destination_removed", absent=name, **left, consequence="they wait until it comes back"
+                )
         await self._stop(removed)
         self._in_force = loaded
         self._begins = self._begins and self._wanted is not exchange.own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry
@@ -31,6 +32,16 @@ class NotifyMetrics:
         self._routing_outdated = metrics.NOTIFY_ROUTING_OUTDATED.gauge(registry)
         self._refused = self._other = False
         self._routing_loads = metrics.NOTIFY_ROUTING_LOADS.counter(registry)
+
+    def left(self, destination: str) -> Mapping[str, int]:
+        """What a destination has yet to send and to read."""
+        found = {
+            "open_pages": metrics.NOTIFY_OPEN_PAGES,
+            "waiting": metrics.NOTIFY_PENDING,
+            "unread": metrics.NOTIFY_BEHIND,
+        }
+        of = {"destination": destination}
+        return {name: int(self.registry.get_sample_value(each.name, of) or 0) for name, each in found.items()}
 
     def forget(self, destination: str) -> None:
         """A destination has no worker any more."""

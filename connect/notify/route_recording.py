@@ -116,8 +116,8 @@ class RouteRecording:
             assert self._clock is not None
             first = self._alerts_made_anew or not self._recorded
             at, shared = self._clock.now() // 1_000, any(each.shares for each in self._workers())
-            furthest = self._routing.furthest()
-            begins = {} if first else {each: max(end, furthest.get(each, 0)) for each, end in ends.items()}
+            unsure = self._routing.begins
+            begins = {} if first else self._routing.begin(loaded.routing, ends)
             key = recorded_key(at, loaded.digest)
             found = RecordedRoutes(key, loaded.routing.routes, loaded.digest, begins, at, shared)
             left = [] if self._alerts_made_anew else [*self._recorded.values(), found]
@@ -125,7 +125,12 @@ class RouteRecording:
             obsolete = [StateRow(each, None) for each in sorted(outdated)]
             self._own_rows.add(key)
             self.stop()
-            await worker.record([recorded_row(found), *obsolete, *outdated_rows(left)])
+            try:
+                await worker.record([recorded_row(found), *obsolete, *outdated_rows(left)])
+            except SlaError:  # before anything was sent
+                if not unsure:
+                    self._routing.not_begun()
+                raise
             self._alerts_made_anew = False
             return Beginning(ends, at + LEARNED_WITHIN_MS if shared else 0)
 

@@ -270,6 +270,47 @@ def test_routes_that_another_notifier_records_meanwhile_are_not_overruled_by_a_n
     play(scenario)
 
 
+@pytest.mark.parametrize("answers", [True, False], ids=["recorded", "recorded, but Kafka's answer is lost"])
+def test_alerts_that_are_read_while_routes_are_recorded_go_by_both_and_so_after_a_restart(
+    answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are beyond the offset that is recorded: by it alone a restart would leave them to destinations that have
+    passed them over."""
+    monkeypatch.setattr(route_recording, "_ASK_S", 0.01)
+
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        written, answered = asyncio.Event(), asyncio.Event()
+
+        async def record(rows: Sequence[StateRow]) -> None:
+            log.rows += rows  # the feed reads it later
+            written.set()
+            await answered.wait()
+
+        for each in notifier.made:
+            each.record = record  # type: ignore[method-assign]
+        notifier.workers.use(notifier.load(TO_B))
+        await written.wait()
+        assert (notifier.routes(99), notifier.routes(100)) == ({"a": "ja"}, {"a": "ja", "b": None})
+        log.ends = {0: 200}
+        if answers:
+            monkeypatch.setattr(route_recording, "_ASK_S", TIMEOUT_S)
+            answered.set()
+            await until(lambda: notifier.workers.digest == content_digest(TO_B.encode()))
+            assert (notifier.routes(99), notifier.routes(100)) == ({"a": "ja"}, {"b": None})
+        else:
+            log.clock.at += SECOND
+            await until(lambda: len(log.kept()) > 2)
+            assert notifier.routes(150) == {"a": "ja", "b": None}
+        await notifier.stop()
+        again = Notifier(log, TO_B)
+        again.read()
+        assert (again.routes(99), again.routes(100)) == ({"a": "ja"}, {"b": None})
+        await again.stop()
+
+    play(scenario)
+
+
 def test_a_destination_whose_kafka_client_gives_no_answer_is_asked_last_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -449,7 +490,15 @@ def test_few_changes_are_kept_and_rows_that_no_notifier_wrote_are_passed_over() 
         for value in (b"", b"[]", b"{}", b'{"routes": []}', b"\xff"):
             notifier.workers.routes_row(recorded_key(1, "x"), value)
         assert notifier.workers.of_another is None
-        await notifier.stop()
+        again = Notifier(log, TO_B)
+        again.read()
+        for each in (notifier, again):  # a destination that is far behind
+            with capture_logs() as logs:
+                found = [each.routes(offset) for offset in (5, 6, 300)]
+            assert found[0] == found[1], "the oldest that are remembered"
+            told = [(each["partition"], each["before"]) for each in logs if each["event"] == "routes_forgotten"]
+            assert told in ([(0, 104)], [(0, 105)]), "said once"
+        await asyncio.gather(notifier.stop(), again.stop())
 
     play(scenario)
 

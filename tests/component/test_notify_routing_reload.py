@@ -244,6 +244,7 @@ def test_a_new_destination_reads_before_alerts_are_routed_there_and_a_removed_on
     async def scenario(office: Office) -> None:
         first, routing = office.of("first"), office.of("first").routing
         office.metrics.up.labels("first").set(1)
+        office.metrics.behind.labels("first").set(7)
         office.write(ROUTES.replace("first", "third").replace("FIRST", "THIRD"))
         await office.reload.look(at_once=True)
         await until(lambda: len(office.made) == 3)
@@ -252,7 +253,12 @@ def test_a_new_destination_reads_before_alerts_are_routed_there_and_a_removed_on
         assert not first.cancelled
         assert routed(routing, "P1") == {"first"}
         office.of("third").failure = None
-        await until(lambda: first.cancelled)
+        with capture_logs() as logs:
+            await until(lambda: first.cancelled)
+        told = [each for each in logs if each["event"] == "destination_removed"]
+        assert [(each["absent"], each["open_pages"], each["waiting"], each["unread"]) for each in told] == [
+            ("first", 0, 0, 7)
+        ]
         assert routed(routing, "P1") == {"third"}
         assert routed(routing, "P1", 999) == {"third"}, "first is not there any more"
         assert [each.name for each in office.workers.workers] == ["second", "third"]

@@ -13,7 +13,7 @@ from connect.notify.destinations.kind import Secrets
 from connect.notify.destinations.secrets import read_destination_secrets
 from connect.notify.read_records import MOST_IN_SHORT, Latest
 from connect.notify.routing.file import routing_in
-from connect.notify.routing.recorded import RecordedRoutes
+from connect.notify.routing.recorded import MOST_RECORDED, RecordedRoutes
 from connect.notify.routing.rules import Route, Routing
 from connect.notify.triggers import PageTrigger
 from streams.config_files.reload import content_digest
@@ -21,7 +21,7 @@ from streams.errors import SettingsError
 from streams.i18n.catalogues import Language
 
 #: Changes of routes that are remembered.
-_MOST_ROUTINGS = 100
+_MOST_ROUTINGS = MOST_RECORDED
 #: Other notifiers know of changed routes within this, in milliseconds.
 LEARNED_WITHIN_MS = 10_000
 #: Different destinations of alerts that are remembered.
@@ -90,6 +90,13 @@ class _Earlier(NamedTuple):
     """Alerts after it with a timestamp before this go by it too."""
 
 
+class _Next(NamedTuple):
+    """A routing that is being recorded, and the offset of every partition from which it holds then."""
+
+    routing: Routing
+    begins: Mapping[int, int]
+
+
 class RoutingInForce:
     """The routing of all destinations, which may be exchanged.
 
@@ -105,6 +112,9 @@ class RoutingInForce:
         self._own = routing
         self._before: list[_Earlier] = []
         """Earlier routings, the oldest first."""
+        self._next: _Next | None = None
+        self._forgotten: dict[int, int] = {}
+        """By partition the offset before which it is not remembered by what routes alerts went; said once."""
         self._routed: dict[int, int] = {}
         """By partition the offset after the last alert that any destination has routed."""
         self._found: Latest[tuple[int, int, str], Mapping[str, Language | None]] = Latest(MOST_IN_SHORT)
@@ -115,13 +125,14 @@ class RoutingInForce:
     def restore(self, recorded: Sequence[RecordedRoutes]) -> None:
         """Go on by what was recorded, the oldest first, before any alert is read. The file of this notifier may have
         other routes: they are not in force yet."""
+        self._forgotten = dict(recorded[0].begins) if recorded else {}
         for each in recorded:
             routing = Routing(self._own.destinations, each.routes)
             if each is not recorded[0]:
                 until = dict(each.begins)
                 self._before.append(_Earlier(until, self.routing, each.at + LEARNED_WITHIN_MS if each.shared else 0))
             self.routing = routing
-        del self._before[:-_MOST_ROUTINGS]
+        self._forget_oldest()
 
     @property
     def own(self) -> Routing:
@@ -136,14 +147,38 @@ class RoutingInForce:
         timestamp before `doubt_until` (milliseconds) go by both routings: other notifiers may not know of it yet. `own`
         is of the file of this notifier, where the routing is not."""
         if routing.routes != self.routing.routes:
-            partitions = {*ends, *self._routed}
-            until = {each: max(ends.get(each, 0), self._routed.get(each, 0)) for each in partitions}
+            if self._next is not None and self._next.routing.routes == routing.routes:
+                until = dict(self._next.begins)  # what was read since went by both
+            else:
+                partitions = {*ends, *self._routed}
+                until = {each: max(ends.get(each, 0), self._routed.get(each, 0)) for each in partitions}
             self._before.append(_Earlier(until, self.routing, doubt_until))
-            del self._before[:-_MOST_ROUTINGS]
+            self._forget_oldest()
+        self._next = None
         self.routing = routing
         self._own = routing if own is None else own
         self._found.clear()
         self._equal.clear()
+
+    def begin(self, routing: Routing, ends: Mapping[int, int]) -> Mapping[int, int]:
+        """Where another routing begins that is about to be recorded, by partition: at the `ends`, as far as nothing
+        after them was routed. Until `use` what comes after goes by both: whether the routing is recorded may not be
+        known, and a restart would route by what is. The same as before while that is tried again."""
+        if self._next is None or self._next.routing.routes != routing.routes:
+            furthest = self.furthest()
+            self._next = _Next(routing, {each: max(end, furthest.get(each, 0)) for each, end in ends.items()})
+            self._found.clear()
+        return self._next.begins
+
+    @property
+    def begins(self) -> bool:
+        """Whether another routing may be recorded, and is not in force yet."""
+        return self._next is not None
+
+    def not_begun(self) -> None:
+        """The other routing is certainly not recorded."""
+        self._next = None
+        self._found.clear()
 
     def furthest(self) -> Mapping[int, int]:
         """By partition the offset up to which alerts are known to have been written."""
@@ -166,6 +201,7 @@ class RoutingInForce:
     def _forget(self, partitions: Collection[int]) -> None:
         for partition in partitions:
             self._routed.pop(partition, None)
+            self._forgotten.pop(partition, None)
             for each in self._before:
                 each.until.pop(partition, None)
         self._found.clear()
@@ -184,6 +220,7 @@ class RoutingInForce:
         before its file is in force, and one that is removed until it has stopped. What such a one left out nobody would
         get, for the others may be past it."""
         self._passed(partition, offset)
+        self._tell_forgotten(partition, offset)
         place = partition, offset, trigger.id
         if (known := self._found.get(place)) is not None:
             return known
@@ -191,6 +228,8 @@ class RoutingInForce:
         earlier = self._before[:number]
         routings = [self.routing if number is None else self._before[number].routing]
         routings += [each.routing for each in reversed(earlier) if trigger.at < each.doubt_until]
+        if self._next is not None and offset >= self._next.begins.get(partition, 0):
+            routings.append(self._next.routing)
         found: Mapping[str, Language | None] = {}
         for routing in routings:
             found = {**routing.destinations_for(trigger), **found}
@@ -201,6 +240,20 @@ class RoutingInForce:
         found = self._equal.setdefault(frozenset(found.items()), found)
         self._found.put(place, found)
         return found
+
+    def _forget_oldest(self) -> None:
+        for each in self._before[:-_MOST_ROUTINGS]:
+            self._forgotten |= each.until
+        del self._before[:-_MOST_ROUTINGS]
+
+    def _tell_forgotten(self, partition: int, offset: int) -> None:
+        if offset < self._forgotten.get(partition, 0):
+            structlog.get_logger("connect.notify").warning(
+                "routes_forgotten",
+                partition=partition,
+                before=self._forgotten.pop(partition),
+                consequence="alerts before that offset go by the oldest routes that are remembered",
+            )
 
     def _passed(self, partition: int, offset: int) -> None:
         self._routed[partition] = max(self._routed.get(partition, 0), offset + 1)

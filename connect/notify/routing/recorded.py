@@ -20,8 +20,8 @@ from streams.serde.cloudevents_json import format_line
 PARTITION = 0
 #: No destination has an empty name.
 _PREFIX = b"\x1frouting\x1f"
-#: Changes of routes that are kept.
-MOST_RECORDED = 20
+#: Changes of routes that are kept: a destination that is behind by more goes by the oldest of them.
+MOST_RECORDED = 100
 
 
 class RecordedRoutes(NamedTuple):
