@@ -25,17 +25,14 @@ class DueTimers:
         writer: DecisionWriter,
         watermarks: WatermarkWriter,
         states: IncidentStateWriter,
-        write_alone: Callable[[TimerDecision, Effects], None],
         *,
         clock: TimeSource,
         spans: DecisionSpans | None,
     ) -> None:
-        """`write_alone` writes what follows from one decision of any kind."""
         self._store = store
         self._writer = writer
         self._watermarks = watermarks
         self._states = states
-        self._write_alone = write_alone
         self._clock = clock
         self._spans = spans
 
@@ -51,9 +48,11 @@ class DueTimers:
             return due
         return watermark_due if due is None else min(due, watermark_due)
 
-    def fire(self, before: int, limit: int, effects: Effects) -> int:
-        """Fire and write what is due before an instant, at most `limit`; returns how many fired. Raises
-        SubjectFailed."""
+    def fire(
+        self, before: int, limit: int, effects: Effects, write_alone: Callable[[TimerDecision, Effects], None]
+    ) -> int:
+        """Fire and write what is due before an instant, at most `limit`; returns how many fired. `write_alone` writes
+        what follows from one decision of any kind. Raises SubjectFailed."""
         store, fired = self._store, 0
         decided: list[tuple[str, Applied]] = []
         if limit > 1:
@@ -91,7 +90,7 @@ class DueTimers:
                 decided.append((first_due[1], decision))
             else:
                 self._write(decided, effects)
-                self._write_one(first_due[1], decision, now, effects)
+                self._write_one(first_due[1], decision, now, effects, write_alone)
             fired += 1
         self._write(decided, effects)
         return fired
@@ -103,9 +102,16 @@ class DueTimers:
             decided.clear()
             self._store.trim_cache()
 
-    def _write_one(self, incident_id: str, decision: TimerDecision, decided_at: int, effects: Effects) -> None:
+    def _write_one(
+        self,
+        incident_id: str,
+        decision: TimerDecision,
+        decided_at: int,
+        effects: Effects,
+        write_alone: Callable[[TimerDecision, Effects], None],
+    ) -> None:
         try:
-            self._write_alone(decision, effects)
+            write_alone(decision, effects)
             if self._spans is not None:
                 self._spans.of_timer(incident_id, outputs_of(decision), decided_at)
             self._store.trim_cache()

@@ -115,7 +115,6 @@ class IncidentsProcessor:
             self._writer,
             self._watermarks,
             states,
-            self._write_timer,
             clock=clock,
             spans=self._spans,
         )
@@ -303,7 +302,7 @@ class IncidentsProcessor:
         return self._timers.next_due()
 
     def fire(self, before: int, limit: int, effects: Effects) -> int:
-        return self._timers.fire(before, limit, effects)
+        return self._timers.fire(before, limit, effects, self._write_timer)
 
     def _write_timer(self, decision: TimerDecision, effects: Effects) -> None:
         self._writer.write_timer(decision, effects)

@@ -8,7 +8,7 @@ every partition decided for itself, two deployments that start together could wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from streams.runtime.errors import TaskInterrupted, WorkerRefused
@@ -51,6 +51,15 @@ class PrefixOwner:
             looking = self._looking = asyncio.create_task(_first_owner(self._replay, self._missing))
         # A task that is stopped must not end the look of the others.
         return await asyncio.shield(looking)
+
+
+def claim_for(
+    app_id: str | None, log: TaskLog, transactions: Transactions, prefix_owner: PrefixOwner | None
+) -> Callable[[Sequence[bytes]], Awaitable[None]] | None:
+    """What checks the owner of the changelog, given its owner rows; None where ownership is not checked."""
+    if app_id is None:
+        return None
+    return lambda owners: claim_ownership(owners, app_id, log, transactions, prefix_owner)
 
 
 async def claim_ownership(

@@ -185,7 +185,8 @@ class RunLoop:
     def _watch_waiting(self, waiting: RetryLater | None) -> None:
         """Retry a waiting record when its answer arrives, not sooner unless something else wakes the loop."""
         if waiting is not None and (self._waiting is None or waiting.answered is not self._waiting.answered):
-            waiting.answered.add_done_callback(lambda _: self._wake.set())
+            wake = self._wake  # the answer may come long after this loop has ended
+            waiting.answered.add_done_callback(lambda _: wake.set())
         if (waiting is None) is not (self._waiting is None):
             self._on_waiting(waiting)
         self._waiting = waiting

@@ -13,7 +13,7 @@ Any failure discards all state in memory and starts again at 1.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import cast
 
@@ -31,8 +31,9 @@ from streams.runtime.errors import (
     TopicRecreated,
     WriteRefused,
 )
+from streams.runtime.forgetting import forget_locals
 from streams.runtime.interfaces import Batch, Feed, TaskLog, Transactions
-from streams.runtime.ownership import PrefixOwner, claim_ownership
+from streams.runtime.ownership import PrefixOwner, claim_for
 from streams.runtime.processor import Processor, ReportsProblems
 from streams.runtime.recovery import Recovered, check_topic_ids, recover
 from streams.runtime.retry_policy import RetryPolicy
@@ -161,30 +162,37 @@ class StreamTask(TaskStatus):
 
     async def _run(self) -> None:
         while not self._stop.is_set():
-            try:
-                run_loop = await self._recover()
-                await run_loop.run()
-            except TaskFenced as error:
-                await self._give_up(TaskState.FENCED, error)
-                # A zombie learns of the rebalance within this time and is stopped. A task that still owns the partition
-                # then was fenced by its own transaction's timeout, and starts again.
-                await self._pause(self._refence_after_s)
-            except WriteRefused as error:
-                await self._on_write_refused(error)
-            except TaskHalted as error:
-                await self._halt(error)
-            except TimestampsRefused as error:
-                await self._on_timestamps_refused(error)
-            except RecordFailed as error:
-                await self._on_record_failed(error)
-            except TimersFailed as error:
-                await self._on_timers_failed(error)
-            except asyncio.CancelledError:
-                if cancelled_by_us():
-                    raise
-                await self._on_fault(TaskInterrupted(CLIENT_ENDED))
-            except Exception as error:
-                await self._on_fault(error)
+            match await self._run_once():
+                case TaskFenced() as error:
+                    await self._give_up(TaskState.FENCED, error)
+                    # A zombie learns of the rebalance within this time and is stopped. A task that still owns the
+                    # partition then was fenced by its own transaction's timeout, and starts again.
+                    await pause(self._clock, self._stop, self._refence_after_s)
+                case WriteRefused() as error:
+                    await self._on_write_refused(error)
+                case TaskHalted() as error:
+                    await self._halt(error)
+                case TimestampsRefused() as error:
+                    await self._on_timestamps_refused(error)
+                case RecordFailed() as error:
+                    await self._on_record_failed(error)
+                case TimersFailed() as error:
+                    await self._on_timers_failed(error)
+                case Exception() as error:
+                    await self._on_fault(error)
+
+    async def _run_once(self) -> Exception | None:
+        """Recover and run; what ended it, without the state: an error would keep it until the next attempt."""
+        try:
+            await (await self._recover()).run()
+        except asyncio.CancelledError:
+            if cancelled_by_us():
+                raise
+            return TaskInterrupted(CLIENT_ENDED)
+        except Exception as error:
+            forget_locals(error)
+            return error
+        return None
 
     async def _recover(self) -> RunLoop:
         if self.state is not TaskState.HALTED:  # after a refused write it stays so, until it runs: a person is needed
@@ -192,10 +200,9 @@ class StreamTask(TaskStatus):
             self._enter(TaskState.RECOVERING, f"replaying the changelog{before}")
         started = perf_counter()
         transactions = self._transactions = await self._log.fence()
+        claim = claim_for(self._app_id, self._log, transactions, self._prefix_owner)
         try:
-            recovered = await recover(
-                self._log, self._make, self.agent, self.partition, self.topics, claim=self._claim(transactions)
-            )
+            recovered = await recover(self._log, self._make, self.agent, self.partition, self.topics, claim=claim)
         except OffsetsDiffer as error:
             if self._offsets_differed:
                 raise
@@ -216,13 +223,6 @@ class StreamTask(TaskStatus):
         await self._input.begin()
         self._entered_running(recovered.checkpoint.offsets, perf_counter() - started)
         return run_loop
-
-    def _claim(self, transactions: Transactions) -> Callable[[Sequence[bytes]], Awaitable[None]] | None:
-        """What checks the owner of the changelog; None where ownership is not checked."""
-        app_id = self._app_id
-        if app_id is None:
-            return None
-        return lambda owners: claim_ownership(owners, app_id, self._log, transactions, self._prefix_owner)
 
     def look_for_problems(self) -> None:
         """Ask the processor what keeps the worker from being ready."""
@@ -303,7 +303,7 @@ class StreamTask(TaskStatus):
     async def _on_write_refused(self, error: WriteRefused) -> None:
         applied = {} if self._run_loop is None else self._input.queue.positions()
         await self._give_up(TaskState.HALTED, error)
-        await self._pause(self._retry_policy.with_refusal(applied))
+        await pause(self._clock, self._stop, self._retry_policy.with_refusal(applied))
 
     async def _on_timestamps_refused(self, error: TimestampsRefused) -> None:
         """A broker's clock that was ahead is gone with the limit. What is refused then is behind the broker's clock, or
@@ -327,7 +327,7 @@ class StreamTask(TaskStatus):
             await self._halt(error)
         else:
             await self._give_up(TaskState.RECOVERING, error)
-            await self._pause(backoff_s)
+            await pause(self._clock, self._stop, backoff_s)
 
     async def _halt(self, error: Exception) -> None:
         await self._give_up(TaskState.HALTED, error)
@@ -344,6 +344,3 @@ class StreamTask(TaskStatus):
         transactions, self._transactions = self._transactions, None
         if transactions is not None:
             await transactions.discard()
-
-    async def _pause(self, seconds: float) -> None:
-        await pause(self._clock, self._stop, seconds)

@@ -40,6 +40,7 @@ _TOPICS_POLL_S = 1.0
 """While the worker waits for its topics."""
 _TOPICS_WATCH_S = 5.0
 """While it runs."""
+_COLLECT_EVERY_S = 60.0
 _REBALANCES = 3
 """A worker that waits for an assignment as long as so many rebalances may take is started again."""
 
@@ -63,6 +64,7 @@ class TaskManager:
         self._background: tuple[asyncio.Task[None], ...] = ()
         self._frozen: dict[tuple[str, int], int] = {}
         """How often each task had started when its state was last hidden from the garbage collector."""
+        self._frozen_at = perf_counter()
         self._clock = clock or SystemTimeSource()
         self._offsets = Offsets(settings)
         written_by = {spec.name: (*spec.writes, settings.changelog(spec.name)) for spec in self.agents}
@@ -171,10 +173,12 @@ class TaskManager:
 
     def _freeze_restored_state(self) -> None:
         """Once all tasks run, exclude their state from garbage collection: a full collection would otherwise stop the
-        process for a second. After a task restarts, its former state is collected first."""
-        restarts = {key: task.restarts for key, task in self.tasks.items() if task.state is TaskState.RUNNING}
-        if len(restarts) == len(self.tasks) and restarts != self._frozen:
-            self._frozen = restarts
+        process for a second. After a task restarts, its former state is collected first; once a minute also while
+        others do not run, which may be for hours."""
+        restarts = {key: task.restarts for key, task in self.tasks.items()}
+        run = all(task.state is TaskState.RUNNING for task in self.tasks.values())
+        if restarts != self._frozen and (run or perf_counter() - self._frozen_at >= _COLLECT_EVERY_S):
+            self._frozen, self._frozen_at = restarts, perf_counter()
             gc.unfreeze()
             gc.collect()
             gc.freeze()
