@@ -154,9 +154,10 @@ class RunLoop:
         finally:
             self._watch_waiting(None)
             self._stream_time.close()
-            if self._commit is not None:
+            commit, self._commit = self._commit, None  # an error of it has frames, and these this loop
+            if commit is not None:
                 # The next run loop must not begin while a commit of this one is in flight.
-                await asyncio.gather(self._commit, return_exceptions=True)
+                await asyncio.gather(commit, return_exceptions=True)
 
     def _collect_commit(self) -> None:
         """Forget the commit in flight if it has ended; raises its error."""

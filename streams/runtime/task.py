@@ -31,7 +31,6 @@ from streams.runtime.errors import (
     TopicRecreated,
     WriteRefused,
 )
-from streams.runtime.forgetting import forget_locals
 from streams.runtime.interfaces import Batch, Feed, TaskLog, Transactions
 from streams.runtime.ownership import PrefixOwner, claim_for
 from streams.runtime.processor import Processor, ReportsProblems
@@ -182,7 +181,7 @@ class StreamTask(TaskStatus):
                     await self._on_fault(error)
 
     async def _run_once(self) -> Exception | None:
-        """Recover and run; what ended it, without the state: an error would keep it until the next attempt."""
+        """Recover and run; returns what ended it."""
         try:
             await (await self._recover()).run()
         except asyncio.CancelledError:
@@ -190,7 +189,6 @@ class StreamTask(TaskStatus):
                 raise
             return TaskInterrupted(CLIENT_ENDED)
         except Exception as error:
-            forget_locals(error)
             return error
         return None
 
@@ -316,6 +314,7 @@ class StreamTask(TaskStatus):
             f"Kafka refuses what is written: {error}; the topics of this deployment must not have "
             "message.timestamp.before.max.ms, and the clocks of brokers and workers must agree"
         )
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         await self._on_write_refused(WriteRefused(reason, agent=self.agent, partition=self.partition))
 
     async def _on_fault(self, error: Exception) -> None:
@@ -335,6 +334,8 @@ class StreamTask(TaskStatus):
 
     async def _give_up(self, state: TaskState, error: Exception) -> None:
         self._enter_failed(state, error)
+        # Its frames, and those of what led to it, have all state of the task, until the next attempt or longer.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         self._input.reset()
         await self._discard()
 
