@@ -44,6 +44,8 @@ class ParkedMessages:
         """Requests to retry a message of a destination that is no more."""
         self._left: dict[int, dict[bytes, int]] = defaultdict(dict)
         """Pages and waiting messages of destinations that are no more, and since when."""
+        self.too_old_since: int | None = None
+        """When some were first found to be too old, since when there always were some."""
 
     def __len__(self) -> int:
         return sum(map(len, self._parked.values()))
@@ -67,14 +69,26 @@ class ParkedMessages:
             if value is not None:
                 self._left[partition][key] = waiting_since(found.kind, value)
 
-    def discard(self, now: int) -> Mapping[int, list[StateRow]]:
-        """Forgets what has to be discarded; the rows to be written, by partition."""
+    def look(self, now: int) -> int:
+        """How many are older than the retention."""
+        ages = (at for rows in (*self._parked.values(), *self._left.values()) for at in rows.values())
+        count = sum(at < now - self._retention for at in ages)
+        if not count:
+            self.too_old_since = None
+        elif self.too_old_since is None or self.too_old_since > now:
+            self.too_old_since = now
+        return count
+
+    def discard(self, now: int, *, too_old: bool = True) -> Mapping[int, list[StateRow]]:
+        """Forgets what has to be discarded, those that are `too_old` among them; the rows to be written, by
+        partition."""
         rows: dict[int, list[StateRow]] = {}
         for (partition, _), parked in self._parked.items():
-            expired = [key for key, at in parked.items() if at < now - self._retention]
+            since = now - self._retention if too_old else 0
+            expired = [key for key, at in parked.items() if at < since]
             remaining = len(parked) - len(expired)
             if remaining > self._most:
-                oldest = sorted((at, key) for key, at in parked.items() if at >= now - self._retention)
+                oldest = sorted((at, key) for key, at in parked.items() if at >= since)
                 expired += [key for _, key in oldest[: remaining - self._most]]
             for key in expired:
                 del parked[key]

@@ -13,7 +13,7 @@ from notify_bench import destination, play
 from notify_desk import ALERTS, INCIDENTS, ROWS, Desk, Record
 from structlog.testing import capture_logs
 
-from connect.notify import alert_consumer, delivery_queue, row_feed
+from connect.notify import alert_consumer, delivery_queue, parked_upkeep, row_feed
 from connect.notify.alert_consumer import PARKED_RETENTION
 from connect.notify.commit_texts import CommitText, commit_text, read_commit_text
 from connect.notify.destinations.answers import Undeliverable
@@ -42,7 +42,7 @@ from schemas import registry
 from streams.errors import SlaError
 from streams.runtime.processor import RetryLater
 from streams.serde.codec import SINGLE_OBJECT_HEAD, Codec, confluent_head, encode
-from streams.sla.instants import DAY, SECOND
+from streams.sla.instants import DAY, HOUR, SECOND
 from tests.page_triggers import event, trigger, value_of
 
 MIB = 1024 * 1024
@@ -552,23 +552,38 @@ def test_parked_messages_are_discarded_after_their_retention_also_those_of_forme
 
     async def scenario() -> None:
         desk = Desk()
-        now = PARKED_RETENTION + 100
-        desk.bench.clock.move(now)
-        store = desk.bench.store
-        await store.write(0, [parked_row(parked_at(at, f"e{at}")) for at in (99, 100)])
+        clock, store = desk.bench.clock, desk.bench.store
+        clock.at = now = PARKED_RETENTION + 100
+        kept = HOUR + 100
+        await store.write(0, [parked_row(parked_at(at, f"e{at}")) for at in (99, kept)])
         await store.write(0, [parked_row(parked_at(99, "f", "former"))])
+
+        async def found_at(instant: int | None) -> None:
+            await desk.until(lambda: desk.consumer._parked.too_old_since == instant)
+
         with capture_logs() as logs:
             await desk.start()
-            await desk.until(lambda: [each.message.id for each in store.parked()] == ["e100"])
-            later = parked_row(parked_at(101, "e101"))  # parked meanwhile, then retried
+            await found_at(now)
+            clock.at = 50  # it was ahead, and is set right before an hour is over
+            await found_at(None)
+            clock.at = now
+            await found_at(now)
+            assert len(store.parked()) == 3
+            clock.at = now = now + HOUR
+            await desk.until(lambda: [each.message.id for each in store.parked()] == [f"e{kept}"])
+            later = parked_row(parked_at(kept + 1, "later"))  # parked meanwhile, then retried
             await store.write(0, [later])
             desk.kafka.put(ROWS, later.value, key=later.key)
-            desk.kafka.put(ROWS, None, key=parked_row(parked_at(100, "e100")).key)
+            desk.kafka.put(ROWS, None, key=parked_row(parked_at(kept, f"e{kept}")).key)
             await desk.until(lambda: desk.kafka.at[ROWS] == len(desk.kafka.logs[ROWS]))
-            await asyncio.sleep(0.01)
-            assert {each.message.id for each in store.parked()} == {"e100", "e101"}
-            desk.bench.clock.move(now + 2)
-            await desk.until(lambda: [each.message.id for each in store.parked()] == ["e100"])
+            await found_at(None)
+            assert {each.message.id for each in store.parked()} == {f"e{kept}", "later"}
+            clock.at = now = now + 2
+            await found_at(now)
+            clock.at = now + HOUR
+            await desk.until(lambda: [each.message.id for each in store.parked()] == [f"e{kept}"])
+        told = [log["count"] for log in logs if log["event"] == "parked_messages_too_old"]
+        assert told == [2, 2, 1], "once each time"
         assert [log["count"] for log in logs if log["event"] == "parked_messages_discarded"] == [2, 1]
         assert desk.bench.metrics.registry.get_sample_value("sla_notify_discarded_total", {"destination": "d"}) == 3
 
@@ -727,6 +742,7 @@ def test_what_does_not_concern_a_destination_is_passed_over_undecoded(framed: bo
 def test_parked_messages_of_a_destination_that_is_removed_while_it_runs_are_discarded_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(parked_upkeep, "_RETAINED_LONGER", 0)
     monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
 
     async def scenario() -> None:
@@ -750,6 +766,7 @@ def test_what_is_left_of_a_removed_destination_is_discarded_after_the_retention(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Pages by their latest alert, waiting messages by when they began to wait."""
+    monkeypatch.setattr(parked_upkeep, "_RETAINED_LONGER", 0)
     monkeypatch.setattr(alert_consumer, "_MEASURE_S", 0.0)
 
     def rows_of(name: str, incident: str, at_s: int, *, waits: bool) -> list[StateRow]:
