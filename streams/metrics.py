@@ -205,12 +205,14 @@ INTAKE_HELD = _gauge(
     "Memory of bodies being read, of records not acknowledged, of what replies are about, and of the last requests.",
     "what",
 )
+INTAKE_CLOCK_AHEAD = _gauge("sla_intake_clock_ahead_seconds", "seconds", "How far its clock is ahead of Kafka's.")
 INTAKE_HEARTBEATS = _counter("sla_intake_heartbeats", "heartbeats", "Heartbeats acknowledged by Kafka.", "source")
 INTAKE_HEARTBEATS_LISTENING = _gauge(
     "sla_intake_heartbeats_listening",
     "0 or 1",
     "1 while this intake hears heartbeats and notices their absence, else 0. 0 where the mapping has no monitors.",
 )
+INTAKE_HEARTBEATS_PROBLEM = _gauge("sla_intake_heartbeats_problem", "0 or 1", "1: not all monitors are watched.")
 INTAKE_MONITORS = _gauge(
     "sla_intake_monitors",
     "monitors",

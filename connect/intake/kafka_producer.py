@@ -21,6 +21,7 @@ from aiokafka.errors import (
 
 from connect.intake.byte_budget import ByteBudget, FairShares
 from connect.intake.kafka_records import REJECTED_TOPIC, OutgoingRecord
+from connect.intake.kafka_time import KafkaTime
 from connect.intake.record_publisher import Unavailable
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
@@ -32,7 +33,6 @@ from streams.kafka.topic_shape import TopicShape
 from streams.log_damper import CrashLog, LogDamper
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
-from streams.sla.instants import SECOND
 from streams.time_source import SystemTimeSource, TimeSource
 
 _TOPICS = (INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC)
@@ -62,8 +62,8 @@ _STUCK_TIMEOUTS = 4
 #: Requests of at most this many bytes find room that larger ones leave: a quarter of the whole.
 _SMALL_REQUEST = 64 * 1024
 _LEFT_SHARE = 4
-#: For so long an acknowledgement tells the time of Kafka, and that it answers.
-_TIME_KNOWN_S = 10.0
+#: For so long an acknowledgement tells that Kafka answers.
+_HEARD_S = 10.0
 _APPENDED = 1  # what a timestamp means in an acknowledgement
 
 
@@ -84,10 +84,7 @@ class KafkaPublisher:
         topics: TopicShape | None = None,
         clock: TimeSource | None = None,
     ) -> None:
-        self._clock = clock or SystemTimeSource()
-        self._appended_at: tuple[int, float, int] | None = None
-        """When Kafka appended a record by its clock, in microseconds, and what the loop's clock and that of the machine
-        showed when the acknowledgement came."""
+        self._time = KafkaTime(clock or SystemTimeSource())
         self._topics = topics
         self.in_flight = ByteBudget(limit)
         self._shares = FairShares(self.in_flight)
@@ -124,20 +121,14 @@ class KafkaPublisher:
         if self._unavailable_reason is not None or self._topics is None:
             return self._unavailable_reason
         # The broker that was asked may hang while others acknowledge.
-        heard = asyncio.get_running_loop().time() - self._acknowledged_s <= _TIME_KNOWN_S
+        heard = asyncio.get_running_loop().time() - self._acknowledged_s <= _HEARD_S
         return None if heard and not self._topics.answered else self._topics.problem
 
     def kafka_time(self) -> int | None:
-        if self._appended_at is None:
-            return None
-        at, seen_s, seen_at = self._appended_at
-        passed_s = asyncio.get_running_loop().time() - seen_s
-        passed = int(passed_s * SECOND)
-        # The loop's clock stands still while the machine is suspended; that of the machine is set ahead after it, at
-        # once or when it is next compared with others. So they must agree, and not for long.
-        if passed_s > _TIME_KNOWN_S or abs(self._clock.now() - seen_at - passed) > SECOND:
-            return None
-        return at + passed
+        return self._time.now()
+
+    def clock_ahead(self) -> int | None:
+        return self._time.machine_ahead()
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> None:
         producer = self._producer
@@ -216,7 +207,7 @@ class KafkaPublisher:
         self._acknowledged_s = future.get_loop().time()
         # Topics of events have the time at which Kafka appended a record; others have that of its writer.
         if acknowledged.timestamp_type == _APPENDED:
-            self._appended_at = acknowledged.timestamp * 1000, future.get_loop().time(), self._clock.now()
+            self._time.appended(acknowledged.timestamp * 1000)
 
     def _refused(self, records: Sequence[OutgoingRecord], error: KafkaError) -> Unavailable:
         topics = sorted({f"{self._prefix}.{record.topic}" for record in records})

@@ -39,3 +39,8 @@ class RecordPublisher(Protocol):
         """About the time by Kafka's clock, never later, in microseconds since 1970; None where no acknowledgement has
         told it lately."""
         ...
+
+    def clock_ahead(self) -> int | None:
+        """How far the clock of this machine was ahead of Kafka's at the last acknowledgement that told it, in
+        microseconds; None where that is not known, or the machine's clock was set since."""
+        ...

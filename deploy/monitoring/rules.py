@@ -276,6 +276,20 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "max by (instance) (sla_intake_mapping_outdated) == 1",
         ),
         Rule(
+            "SlaMonitorsUnwatched",
+            "warning",
+            "5m",
+            "The intake {{ $labels.instance }} does not notice that monitors are silent",
+            "max by (instance) (sla_intake_heartbeats_problem) == 1",
+        ),
+        Rule(
+            "SlaIntakeClockDiffers",
+            "warning",
+            "5m",
+            "The clock of the intake {{ $labels.instance }} differs from Kafka's by more than a minute",
+            "max by (instance) (abs(sla_intake_clock_ahead_seconds)) > 60",
+        ),
+        Rule(
             "SlaChangeNotApplied",
             "warning",
             "",

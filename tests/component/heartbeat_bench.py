@@ -145,6 +145,9 @@ class MemoryPublisher:
     def kafka_time(self) -> int | None:
         return self.known_time
 
+    def clock_ahead(self) -> int | None:
+        return 0
+
     def unready(self) -> str | None:
         return None
 

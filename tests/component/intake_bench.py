@@ -83,6 +83,9 @@ class HeldPublisher:
     def kafka_time(self) -> int | None:
         return None if self.clock is None or self.ahead is None else self.clock.now() + self.ahead
 
+    def clock_ahead(self) -> int | None:
+        return None if self.clock is None or self.ahead is None else -self.ahead
+
     def unready(self) -> str | None:
         return self.trouble
 

@@ -420,3 +420,69 @@ def test_an_end_that_is_ignored_while_the_incident_is_open_is_told() -> None:
             assert found == 1
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "ends"),
+    [
+        ("jira", "issue.fields.issuetype.name", "[System] Incident", "jira-resolved"),
+        ("zendesk", "detail.type", "INCIDENT", "zendesk-solved"),
+    ],
+)
+def test_the_end_of_a_ticket_that_is_ignored_while_its_incident_is_open_is_told(
+    name: str, path: str, value: str, ends: str
+) -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            opened = recorded(f"{name}-created")
+            deleted = json.loads(opened)
+            if name == "jira":
+                deleted |= {"webhookEvent": "jira:issue_deleted"}
+            else:
+                deleted |= {"type": "zen:event-type:ticket.soft_deleted", "id": "another"}
+
+            async def changes(*bodies: bytes) -> list[str]:
+                with capture_logs() as logs:
+                    for body in bodies:
+                        assert (await bench.hook(name, body))[0] == 202
+                return [each["change"] for each in logs if each["event"] == "change_not_applied"]
+
+            loaded = bench.intake._mapping.loaded
+            condition = Condition(parse_path(path), frozenset([value.casefold()]))
+            ignoring = replace(loaded.sources[name], ignore=((condition,),))
+            new = replace(loaded, sources={**loaded.sources, name: ignoring})
+            for end in (recorded(ends), json.dumps(deleted).encode()):
+                bench.intake.use(loaded)
+                assert await changes(opened) == []
+                bench.intake.use(new)
+                assert await changes(recorded(f"{name}-comment"), end, end) == ["ignored_while_open"], "once"
+
+    run(scenario)
+
+
+def test_a_source_that_is_removed_is_told_for_its_open_incidents_stay_open() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            loaded = bench.intake._mapping.loaded
+            with capture_logs() as logs:
+                bench.intake.use(replace(loaded, sources={name: loaded.sources[name] for name in ("jira", "zendesk")}))
+            removed = {each["source"] for each in logs if each["event"] == "source_removed"}
+            assert removed == loaded.sources.keys() - {"jira", "zendesk"}
+
+    run(scenario)
+
+
+def test_items_that_are_rejected_again_and_again_are_logged_once_a_minute_and_counted() -> None:
+    async def scenario() -> None:
+        async with served() as bench:
+            with capture_logs() as logs:
+                for number in range(30):
+                    bench.clock.at += 10 * SECOND
+                    body = {"time": NOW, "incident_id": f"inc-{number}"}
+                    assert (await bench.post("/v1/incidents", body, **token("services")))[0] == 422
+            told = [each["left_out"] for each in logs if each["event"] == "items_rejected"]
+            assert told == [0, 5, 5, 5, 5]
+            code = {"source": "services", "code": "invalid"}
+            assert bench.intake.metrics.registry.get_sample_value("sla_intake_refused_total", code) == 30
+
+    run(scenario)

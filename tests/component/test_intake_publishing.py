@@ -26,7 +26,7 @@ from heartbeat_bench import MAPPING as HEARTBEATS
 from intake_bench import NOW, ROOT, SECRETS, HandClock, recorded, run, served, token
 from structlog.testing import capture_logs
 
-from connect.intake import kafka_producer, service
+from connect.intake import kafka_producer, kafka_time, service
 from connect.intake.kafka_producer import KafkaPublisher
 from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.record_publisher import Unavailable
@@ -687,7 +687,7 @@ def test_after_the_machine_was_suspended_kafka_tells_its_time_anew(
 ) -> None:
     """While a machine is suspended the clock of its processes stands still, and an event of now is 20 minutes ahead of
     what the last acknowledgement tells. Some machines set their clock only later."""
-    monkeypatch.setattr(kafka_producer, "_TIME_KNOWN_S", 60.0)
+    monkeypatch.setattr(kafka_time, "_KNOWN_S", 60.0)
 
     async def scenario() -> None:
         suspended, passed, behind, clock, loop = 20 * MINUTE, 0, 0, HandClock(), asyncio.get_running_loop()

@@ -8,14 +8,19 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from intake_bench import ROOT, SECRETS, Bench, recorded, run, served, signed, token, types
+from aiohttp import encode_basic_auth
+from intake_bench import NOW, ROOT, SECRETS, Bench, recorded, run, served, signed, token, types
+from structlog.testing import capture_logs
 from yarl import URL
 
+from connect.intake.loaded_mapping import LoadedMapping
+from connect.intake.mapping_file import load_mapping
+from connect.intake.signatures import read_secrets
 from connect.intake.web.openapi_examples import EXAMPLES, STRUCTURED_EXAMPLE
 from streams.serde.codec import decode
 from streams.sla.arrival import TimeLimits
 from streams.sla.events import Rejection
-from streams.sla.instants import HOUR, MINUTE, SECOND
+from streams.sla.instants import HOUR, MINUTE, SECOND, format_rfc3339
 
 STRUCTURED = {"Content_Type": "application/cloudevents+json"}
 BATCH = {"Content_Type": "application/cloudevents-batch+json"}
@@ -227,5 +232,36 @@ def test_what_is_the_future_is_judged_by_the_clock_of_kafka(ahead: int | None, e
             time = "2026-04-10T08:20:00Z" if ahead is None or ahead >= 0 else "2026-04-10T08:00:00Z"
             body = EXAMPLES["incident.opened"] | {"incident_id": "inc-1", "time": time}
             assert (await bench.post("/v1/incidents", body, **token("services")))[0] == expected
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("ahead", [20 * MINUTE, -30 * MINUTE])
+def test_the_time_of_receipt_is_that_of_kafka_where_the_clock_of_the_machine_is_wrong(ahead: int) -> None:
+    """By a clock that is ahead, workers would reject it as `future`; by one behind, deadlines would begin early."""
+
+    async def scenario() -> None:
+        async with served(limits=TimeLimits()) as bench:
+            sources = load_mapping(ROOT / "examples" / "intake" / "freshdesk.yaml")
+            password = "freshdesk-password-1"
+            secrets = read_secrets(sources.values(), {"SLA_INTAKE_FRESHDESK_PASSWORD": password})
+            bench.intake.use(LoadedMapping(sources, secrets))
+            bench.publisher.ahead, bench.clock.at = -ahead, bench.clock.at + ahead
+            body = (ROOT / "examples/intake/recorded/freshdesk/1-created.json").read_bytes()
+            basic = encode_basic_auth("freshdesk", password)
+            with capture_logs() as logs:
+                for _ in range(2):
+                    status, answer, _ = await bench.post("/v1/hooks/freshdesk", body, Authorization=basic)
+                    assert status == 202
+            assert [each["event"] for each in logs] == ["clock_differs"]
+            assert dict(bench.publisher.acknowledged[0].headers)["ce_time"] == NOW.encode()
+            async with bench.client.get("/ready") as answer:
+                assert (await answer.json())["clock"] == {"ahead_of_kafka_s": ahead // SECOND}
+            measured = bench.intake.metrics.registry.get_sample_value("sla_intake_clock_ahead_seconds")
+            assert measured == ahead // SECOND
+            bench.publisher.ahead, bench.clock.at = -MINUTE, bench.clock.at + 60 * MINUTE
+            assert (await bench.post("/v1/hooks/freshdesk", body, Authorization=basic))[0] == 202
+            at = format_rfc3339(bench.clock.at)
+            assert dict(bench.publisher.acknowledged[-1].headers)["ce_time"] == at.encode(), "as far as it is tolerated"
 
     run(scenario)

@@ -206,6 +206,16 @@ CASES: dict[str, Case] = {
         {"instance": "i1"},
         ({'sla_intake_mapping_outdated{instance="i1"}': "0x60"},),
     ),
+    "SlaMonitorsUnwatched": Case(
+        {'sla_intake_heartbeats_problem{instance="i1"}': "1x60"},
+        {"instance": "i1"},
+        ({'sla_intake_heartbeats_problem{instance="i1"}': "0x60"},),
+    ),
+    "SlaIntakeClockDiffers": Case(
+        {'sla_intake_clock_ahead_seconds{instance="i1"}': "-90x60"},
+        {"instance": "i1"},
+        ({'sla_intake_clock_ahead_seconds{instance="i1"}': "50x60"},),
+    ),
     "SlaChangeNotApplied": growth(
         "sla_intake_unapplied_total", 'source="zendesk",change="deleted"', {"source": "zendesk"}
     ),

@@ -91,7 +91,7 @@ def _changes(payload: dict[str, Any], kind: str, ticket: Ticket, source: Source)
     if kind == "jira:issue_updated":
         yield from _updated(payload, ticket, source, ignored)
     elif isinstance(ignored, IgnoredByRule):
-        yield IgnoredItem("", ignored.reason)
+        yield tickets.change_ignored(ticket, ignored.reason, ends=kind == "jira:issue_deleted")
     elif kind == "jira:issue_deleted":
         yield from tickets.ticket_deleted(ticket, source)
     else:
@@ -133,13 +133,14 @@ def _updated(
     status = [item for item in items if item.get("field") == "status"]
     cleared = any(item.get("field") == "resolution" and not item.get("to") and item.get("from") for item in items)
     if isinstance(ignored, IgnoredByRule):
-        found.append(IgnoredItem("", ignored.reason))
+        done = bool(status) and _state(payload, status[-1], source) == "resolved"
+        found.append(tickets.change_ignored(ticket, ignored.reason, ends=done))
     elif status:
         before = "resolved" if cleared else source.states.of(status[0].get("fromString"))
         found += tickets.status_changed(ticket, before, _state(payload, status[-1], source), source)
     elif cleared:
         found += tickets.status_changed(ticket, "resolved", _present_state(payload, source), source)
-    relevant = [each for each in found if not isinstance(each, IgnoredItem) or each.unapplied is not None]
+    relevant = [each for each in found if not isinstance(each, IgnoredItem) or each.unapplied or each.if_open]
     yield from relevant or found[:1] or [IgnoredItem("", "the change means nothing to an incident")]
     if status and not isinstance(ignored, IgnoredByRule) and not cleared:
         yield from _unnamed_status(payload, ticket, status, source)

@@ -16,7 +16,7 @@ from connect.intake.mapping.classification import (
 )
 from connect.intake.mapping.mapping_rule import paths_of
 from connect.intake.mapping.rules import Source
-from connect.intake.outcome import EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
+from connect.intake.outcome import IGNORED_WHILE_OPEN, EventItem, IgnoredItem, ItemOutcome, RejectedItem, event
 from connect.intake.sortable_ids import sortable
 from streams.sla.instants import parse_rfc3339
 
@@ -147,6 +147,12 @@ def with_opening(
         if isinstance(classified, Classified):
             yield _opened(ticket, classified, source, _again(ticket))._replace(optional=True)
     yield from found
+
+
+def change_ignored(ticket: Ticket, reason: str, *, ends: bool) -> IgnoredItem:
+    """What the mapping ignores of a ticket. Where it `ends` the ticket, its incident stays open if it is: `ignore` has
+    named it only since then."""
+    return IgnoredItem("", reason, None, ticket.subject, IGNORED_WHILE_OPEN if ends else None)
 
 
 def ticket_deleted(ticket: Ticket, source: Source) -> Iterator[ItemOutcome]:

@@ -122,10 +122,11 @@ def _event(
         yield from tickets.fields_changed(ticket, before, after, source, _state(payload, source))
         return
     ignored = ignored_by_rule(source, payload)
+    states = [source.states.of(_text(change.get(name))) for name in ("previous", "current")]
     if isinstance(ignored, IgnoredByRule):
-        yield IgnoredItem("", ignored.reason)
+        solved = kind == "status_changed" and states[1] == "resolved"
+        yield tickets.change_ignored(ticket, ignored.reason, ends=solved or kind in _DELETED)
     elif kind == "status_changed":
-        states = [source.states.of(_text(change.get(name))) for name in ("previous", "current")]
         yield from tickets.status_changed(ticket, states[0], states[1], source)
     elif kind == "comment_added":
         comment = change.get("comment")

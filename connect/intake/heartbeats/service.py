@@ -78,6 +78,7 @@ class Heartbeats:
         self._reader = reader
         self._publisher = publisher
         self._metrics = metrics
+        metrics.heartbeats_problem.set_function(lambda: self.wanted and self.problem is not None)
         self._seconds = seconds
         self._watermark_every_s = watermark_every_s
         self._shortest_gap = shortest_gap

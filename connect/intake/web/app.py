@@ -17,6 +17,7 @@ from connect.intake.formats import cloudevents, rest
 from connect.intake.formats.registry import format_of
 from connect.intake.heartbeats.reader import HeartbeatReader
 from connect.intake.heartbeats.service import Heartbeats
+from connect.intake.kafka_time import ReceiptClock
 from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
@@ -42,6 +43,7 @@ from streams.time_source import TimeSource
 _REQUESTS_AT_ONCE = 100
 _LONGEST_NUMBER = 16
 _SHARED = "a token says which source sends: the first that has it counts, with what it may publish; give each its own"
+_SOURCE_REMOVED = "its requests are refused (404), and what would end its open incidents: resolve them by hand"
 _SOURCE = web.RequestKey("source", str)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -62,7 +64,7 @@ class Intake:
     ) -> None:
         self._settings = settings
         self._publisher = publisher
-        self._clock = clock
+        self._clock = clock = ReceiptClock(clock, publisher.clock_ahead, limits.future_skew)
         self._reader = BodyReader(settings.max_body, ByteBudget(settings.max_in_flight), settings.body_timeout)
         self._log = structlog.get_logger("connect.intake")
         self._crashes = CrashLog(self._log, "request_failed")
@@ -93,6 +95,7 @@ class Intake:
         self.use(mapping)
         self.stopping = False
         self._process = uuid4().hex
+        self.metrics.clock_ahead.set_function(lambda: (publisher.clock_ahead() or 0) / SECOND)
         held_bytes = self.metrics.held_bytes
         held_bytes.labels("bodies").set_function(lambda: self._reader.budget.reserved + self._reader.unproven.reserved)
         held_bytes.labels("records").set_function(lambda: self._publisher.in_flight.reserved)
@@ -101,6 +104,8 @@ class Intake:
 
     def use(self, mapping: LoadedMapping) -> None:
         """Receive later requests by this mapping. Those in progress end with the one that they began with."""
+        for name in self._mapping.loaded.sources.keys() - mapping.sources.keys():
+            self._log.warning("source_removed", source=name, advice=_SOURCE_REMOVED)
         self._mapping = MappingInForce.of(mapping, self._clock, self._mapping)
         self._mapping_problem = None
         self._receiver.serve(len(mapping.sources))
@@ -221,6 +226,8 @@ class Intake:
         details: dict[str, object] = {"mapping": found}
         if self._mapping_problem is not None:
             found["refused"] = self._mapping_problem
+        if (ahead := self._clock.difference()) is not None:
+            details["clock"] = {"ahead_of_kafka_s": round(ahead / SECOND)}
         if self.heartbeats is not None and self.heartbeats.wanted:
             details["heartbeats"] = {"problem": self.heartbeats.problem}
         return details

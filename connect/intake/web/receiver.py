@@ -33,7 +33,7 @@ from connect.intake.web.recent_requests import RecentRequests
 from connect.intake.web.replies import Replies
 from connect.intake.web.responses import retry_after
 from connect.intake.web.traces import RequestTrace, RequestTraces
-from streams.log_damper import CrashLog
+from streams.log_damper import CrashLog, LogDamper
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import SECOND
 from streams.time_source import TimeSource
@@ -79,6 +79,7 @@ class Receiver:
         """Incidents that were opened by this process and not resolved by it."""
         self._parsed_memory = ParsedMemory(threads)
         self._log = structlog.get_logger("connect.intake")
+        self._damper = LogDamper(60 * SECOND)
         self._crashes = CrashLog(self._log, "translation_failed")
 
     def serve(self, sources: int) -> None:
@@ -232,14 +233,17 @@ class Receiver:
             metrics.refused.labels(name, code).inc(count)
         if listed.rejected:
             first = listed.rejected[0]
-            self._log.warning(
-                "items_rejected",
-                source=name,
-                code=first.code,
-                item=first.item,
-                reason=first.reason[:_MAX_LOGGED_CHARACTERS],
-                count=len(listed.rejected),
-            )
+            left_out = self._damper.admit((name, first.code), self._clock.now())
+            if left_out is not None:
+                self._log.warning(
+                    "items_rejected",
+                    source=name,
+                    code=first.code,
+                    item=first.item,
+                    reason=first.reason[:_MAX_LOGGED_CHARACTERS],
+                    count=len(listed.rejected),
+                    left_out=left_out,
+                )
         if listed.truncated:
             metrics.truncated.labels(name).inc(listed.truncated)
             self._log.warning("alerts_truncated", source=name, count=listed.truncated, remedy="set max_alerts: 0")

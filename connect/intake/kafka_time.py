@@ -1,0 +1,89 @@
+"""The time by Kafka's clock, and the clock by which requests are received: that of this machine, or Kafka's where they
+differ by far.
+
+Workers judge what arrives by Kafka's clock (R5, R32). What a sender gives no time of its own has that of its receipt:
+by a clock that is ahead workers would reject it, by one that is behind its clocks would have begun too early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from streams.log_damper import LogDamper
+from streams.sla.instants import SECOND
+from streams.time_source import TimeSource
+
+_LOG_EVERY = 60 * SECOND
+#: For so long an acknowledgement tells the time.
+_KNOWN_S = 10.0
+
+
+class KafkaTime:
+    """What acknowledgements tell of Kafka's clock. Instants and spans are in microseconds, the loop's clock in
+    seconds."""
+
+    def __init__(self, machine: TimeSource) -> None:
+        self._machine = machine
+        self._seen: tuple[int, float, int] | None = None
+        """When Kafka appended a record by its clock, and what the loop's clock and the machine's showed when the
+        acknowledgement came."""
+
+    def appended(self, at: int) -> None:
+        """Kafka has just acknowledged a record that it appended at `at`."""
+        self._seen = at, asyncio.get_running_loop().time(), self._machine.now()
+
+    def now(self) -> int | None:
+        """About the present time, never later; None where no acknowledgement has told it lately."""
+        if self._seen is None or self.machine_ahead() is None:
+            return None
+        at, seen_s, _ = self._seen
+        passed_s = asyncio.get_running_loop().time() - seen_s
+        return at + int(passed_s * SECOND) if passed_s <= _KNOWN_S else None
+
+    def machine_ahead(self) -> int | None:
+        """How far the machine's clock was ahead at the last acknowledgement; None where that is not known, or the
+        clock was set since."""
+        if self._seen is None:
+            return None
+        at, seen_s, seen_at = self._seen
+        passed = int((asyncio.get_running_loop().time() - seen_s) * SECOND)
+        # The loop's clock stands still while the machine is suspended; that of the machine is set ahead after it, at
+        # once or when it is next compared with others. So they must agree.
+        return seen_at - at if abs(self._machine.now() - seen_at - passed) <= SECOND else None
+
+
+class ReceiptClock:
+    """`ahead` is how far the machine's clock is ahead of Kafka's (behind: negative), in microseconds, or None while
+    that is not known. Up to `tolerated` the machine's clock counts."""
+
+    def __init__(self, machine: TimeSource, ahead: Callable[[], int | None], tolerated: int) -> None:
+        self._machine = machine
+        self._ahead = ahead
+        self._tolerated = tolerated
+        self._damper = LogDamper(_LOG_EVERY)
+        self._log = structlog.get_logger("connect.intake")
+
+    def difference(self) -> int | None:
+        """How far the machine's clock is ahead, where that is more than tolerated."""
+        ahead = self._ahead()
+        return None if ahead is None or abs(ahead) <= self._tolerated else ahead
+
+    def now(self) -> int:
+        now, difference = self._machine.now(), self.difference()
+        if difference is None:
+            return now
+        left_out = self._damper.admit("differs", now)
+        if left_out is not None:
+            self._log.warning(
+                "clock_differs",
+                ahead_s=round(difference / SECOND),
+                consequence="requests are received by the clock of Kafka: set that of this machine right",
+                left_out=left_out,
+            )
+        return now - difference
+
+    async def wait(self, event: asyncio.Event, until: int | None) -> None:
+        await self._machine.wait(event, until)
