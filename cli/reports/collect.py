@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from board.reports.report import BreachRow, Report, StatementRow
+from cli.reports.erased_names import ErasedNames
 from cli.reports.verdicts import Verdicts
 from streams.sla.instants import Month, month_of
 
@@ -20,11 +21,13 @@ class Reporting:
     """Takes the records of the credits and alerts topics, each partition's in its order, and adds them up.
 
     With `tenant` only what concerns it: its own statements, breaches of incidents that name it or are platform-wide,
-    by the months of its contract's zone; without it, breaches go by months in UTC.
+    by the months of its contract's zone; without it, breaches go by months in UTC. The months of an erased tenant go by
+    its pseudonym, whichever name their records have.
     """
 
     tenant: str | None = None
     months: Collection[str] | None = None
+    names: ErasedNames = field(default_factory=ErasedNames)
     _verdicts: Verdicts = field(default_factory=Verdicts)
     _statements: dict[tuple[str, str], Fields] = field(default_factory=dict)
     _issued: dict[str, tuple[str, str, int]] = field(default_factory=dict)
@@ -54,11 +57,15 @@ class Reporting:
 
     def report(self) -> Report:
         """What has been taken so far."""
+        pseudonyms = self.names.pseudonyms({tenant for tenant, _ in self._statements})
         issued: Counter[tuple[str, str]] = Counter()
         for tenant, month, amount in self._issued.values():
-            issued[tenant, month] += amount
-        wanted = {key: record for key, record in self._statements.items() if self._in_time(key[1])}
-        statements = [_row(record, issued[key]) for key, record in sorted(wanted.items())]
+            issued[pseudonyms.get(tenant, tenant), month] += amount
+        latest: dict[tuple[str, str], Fields] = {}
+        for (tenant, month), record in self._statements.items():
+            if self._in_time(month):
+                _keep_latest(latest, (pseudonyms.get(tenant, tenant), month), record)
+        statements = [_row(key[0], latest[key], issued[key]) for key in sorted(latest)]
         counts = Counter(
             (month_of(at, self._zone), severity, metric) for at, severity, metric in self._breaches.values()
         )
@@ -72,23 +79,28 @@ class Reporting:
         key = str(record["tenant_id"]), str(record["month"])
         if self.tenant is not None:
             self._zone = str(cast(Fields, record["period"])["time_zone"])
-        known = self._statements.get(key)
-        if known is None or cast(int, record["revision"]) > cast(int, known["revision"]):
-            self._statements[key] = record
+        _keep_latest(self._statements, key, record)
 
     def _wants(self, record: Fields) -> bool:
-        return self.tenant in {None, record["tenant_id"]}
+        return self.tenant is None or self.names.same(str(record["tenant_id"]), self.tenant)
 
     def _concerns(self, record: Fields) -> bool:
         if self.tenant is None or record["scope"] == "platform":
             return True
-        return self.tenant in cast(Iterable[str], record["tenant_ids"])
+        tenant = self.tenant
+        return any(self.names.same(name, tenant) for name in cast(Iterable[str], record["tenant_ids"]))
 
 
-def _row(record: Fields, issued_minor: int) -> StatementRow:
+def _keep_latest(statements: dict[tuple[str, str], Fields], key: tuple[str, str], record: Fields) -> None:
+    known = statements.get(key)
+    if known is None or cast(int, record["revision"]) > cast(int, known["revision"]):
+        statements[key] = record
+
+
+def _row(tenant: str, record: Fields, issued_minor: int) -> StatementRow:
     credit = cast(Mapping[str, object], record["credit"])
     return StatementRow(
-        tenant=str(record["tenant_id"]),
+        tenant=tenant,
         month=Month(str(record["month"])),
         status=str(record["status"]),
         policy=_policy(record),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from board.reports.customer import CustomerStatement, of_revisions, statement_lines
+from cli.reports.erased_names import ErasedNames
 from cli.support.console import safe
 from cli.support.progress import shown
 from connect.kafka_io.reader import read_topics
@@ -17,6 +18,7 @@ from streams.sla.policy import Policies
 
 def customer_statement(settings: Settings, policies: Policies, tenant: str, month: str) -> CustomerStatement | None:
     """The statement from the credits topic; None when there is none. Raises BrokerProblem."""
+    names = ErasedNames(settings.time_limits().pseudonym_key)
     decode = reading_codec(settings.schema_registry()).decode
     revisions: dict[int, SubmittedStatement] = {}
     credits: dict[str, tuple[int, int]] = {}
@@ -25,9 +27,11 @@ def customer_statement(settings: Settings, policies: Policies, tenant: str, mont
         settings.bootstrap(), [topic], settings.aiokafka_security(), watch=shown("statements read")
     ):
         decoded = decode(record.value, len(record.value or b""))
-        if isinstance(decoded, Rejection) or (decoded[1]["tenant_id"], decoded[1]["month"]) != (tenant, month):
+        if isinstance(decoded, Rejection):
             continue
         event_type, fields = decoded
+        if fields["month"] != month or not names.same(str(fields["tenant_id"]), tenant):
+            continue
         data = to_json(event_type, fields)["data"]
         assert isinstance(data, dict)
         if event_type == "credit.statement":

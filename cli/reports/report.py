@@ -89,10 +89,11 @@ def read_report(
 ) -> Report:
     """The report of the topics as they are now. Raises BrokerProblem."""
     from cli.reports.collect import Reporting
+    from cli.reports.erased_names import ErasedNames
     from connect.kafka_io.reader import read_topics
     from streams.sla.events import Rejection
 
-    reporting = Reporting(tenant, months)
+    reporting = Reporting(tenant, months, ErasedNames(settings.time_limits().pseudonym_key))
     undecodable, decode = 0, codec_of(settings).decode
     topics = [f"{settings.topic_prefix}.{suffix}" for suffix in suffixes]
     with counting("records read") as one:

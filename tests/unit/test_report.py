@@ -16,11 +16,16 @@ from board.reports.report import Report, attainment_cells, duration_text, statem
 from board.reports.texts import report_phrases
 from cli.main import app
 from cli.reports.collect import Reporting
+from cli.reports.erased_names import ErasedNames
 from cli.reports.report import _months
 from streams.csv_text import csv_text
 from streams.money import formatted
 from streams.settings import Settings
+from streams.sla.erasure import Erasures
 from streams.sla.instants import HOUR, MINUTE, SECOND, parse_rfc3339
+
+KEY = b"a secret"
+PSEUDONYM = Erasures(KEY).pseudonym("acme")
 
 
 def money(amount: int, currency: str = "USD") -> dict[str, object]:
@@ -103,6 +108,37 @@ def test_what_was_issued_adds_up_and_the_same_credit_counts_once() -> None:
     credits = [issued("c1", 500), issued("c2", 250), issued("c1", 500), issued("c3", 9, "2026-02")]
     found = report(("credit.statement", statement(credit=750)), *(("credit.issued", each) for each in credits))
     assert [row.issued_minor for row in found.statements] == [750]
+
+
+@pytest.mark.parametrize("tenant", [None, "acme", PSEUDONYM])
+def test_r29_a_month_of_an_erased_tenant_is_one_row_under_its_pseudonym(tenant: str | None) -> None:
+    reporting = Reporting(tenant, names=ErasedNames(KEY))
+    for number, (event_type, record) in enumerate(
+        [
+            ("credit.statement", statement(revision=1, credit=500)),
+            ("credit.statement", statement(month="2025-12", credit=7)),
+            ("credit.issued", issued("c1", 500)),
+            ("credit.statement", statement(PSEUDONYM, revision=2, status="adjusted", credit=750)),
+            ("credit.issued", {**issued("c2", 250), "tenant_id": PSEUDONYM}),
+            ("sla.breached", breached("b1", scope="tenants", tenant_ids=["acme"])),
+            ("sla.breached", breached("b2", scope="tenants", tenant_ids=["other", PSEUDONYM])),
+            ("credit.statement", statement("acmf", revision=3) if tenant is None else statement("other")),
+        ]
+    ):
+        reporting.take(event_type, record, number)
+    found = reporting.report()
+    rows = [(row.tenant, row.month, row.revision, row.credit_minor, row.issued_minor) for row in found.statements]
+    assert [row for row in rows if row[0] == PSEUDONYM] == [
+        (PSEUDONYM, "2025-12", 1, 7, 0),
+        (PSEUDONYM, "2026-01", 2, 750, 750),
+    ]
+    assert {row[0] for row in rows} == ({PSEUDONYM, "acmf"} if tenant is None else {PSEUDONYM})
+    assert sum(row.breaches for row in found.breaches) == 2
+
+
+def test_r29_without_the_key_names_stay_as_they_were_published() -> None:
+    found = report(("credit.statement", statement()), ("credit.statement", statement(PSEUDONYM, revision=2)))
+    assert [row.tenant for row in found.statements] == ["acme", PSEUDONYM]
 
 
 def test_breaches_that_were_retracted_do_not_count_and_those_told_again_do() -> None:
