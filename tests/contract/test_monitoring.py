@@ -13,6 +13,7 @@ from deploy.monitoring import dashboards, generate
 from deploy.monitoring.metrics_table import exported_name, series_names
 from deploy.monitoring.rules import RULES, RUNBOOKS, Rule
 from streams.metrics import ALL
+from streams.runtime.errors import RecordFailed, TaskHalted, TimersFailed, WorkerRefused
 
 FILES = generate.files()
 PANELS = [panel for each in dashboards.DASHBOARDS for row in each.rows.values() for panel in row]
@@ -91,6 +92,14 @@ def test_the_list_of_alerts_in_the_operations_document_is_complete() -> None:
     assert [row[:3] for row in listed] == [(rule.name, rule.runbook, rule.severity) for rule in RULES]
     summaries = {rule.name: re.sub(r"\{\{ \$(?:labels\.)?(\w+) \}\}", r"*\1*", rule.summary) for rule in RULES}
     assert {row[0]: row[3] for row in listed} == summaries
+
+
+def test_the_guide_says_what_to_do_about_every_error_that_halts_a_task() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    table = text[text.index("### A halted task") : text.index("### A recreated topic")]
+    explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE))))
+    halts = {each.__name__ for each in TaskHalted.__subclasses__()} - {WorkerRefused.__name__}
+    assert explained >= {*halts, RecordFailed.__name__, TimersFailed.__name__}
 
 
 def test_every_runbook_has_its_rule_and_names_are_unique() -> None:
