@@ -125,6 +125,13 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
             "sum by (agent) (sla_task_lag_records) > 10000",
         ),
         Rule(
+            "SlaInputStalled",
+            "critical",
+            "1m",
+            "Task {{ $labels.agent }}-{{ $labels.partition }} applies nothing although inputs wait in Kafka",
+            "max by (agent, partition) (sla_task_stalled_seconds) > 120",
+        ),
+        Rule(
             "SlaOpenTransaction",
             "critical",
             "1m",

@@ -13,6 +13,7 @@ from aiokafka.structs import TopicPartition
 from streams.runtime import metrics
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.open_transactions import OpenTransactions
+from streams.runtime.stalled_inputs import Behind, StalledInputs
 from streams.runtime.task import StreamTask
 
 
@@ -41,6 +42,7 @@ class ConsumerLag:
         self._offsets = offsets
         self._written_by = written_by or {}
         self.open_transactions = open_transactions or OpenTransactions()
+        self.stalled = StalledInputs()
         self._measured: set[tuple[str, str]] = set()
         self._measuring: asyncio.Task[None] | None = None
 
@@ -62,6 +64,7 @@ class ConsumerLag:
     async def measure(self, tasks: Iterable[StreamTask]) -> None:
         """Set the gauge of each running task, and remove those of all others: another worker may have them. While Kafka
         does not answer, the gauges stay as they are."""
+        tasks = list(tasks)
         applied = {
             (task.agent, str(task.partition)): {
                 TopicPartition(topic, task.partition): offset for topic, offset in task.applied().items()
@@ -70,10 +73,17 @@ class ConsumerLag:
         }
         applied = {labels: positions for labels, positions in applied.items() if positions}
         ends = await self._ends(applied.values())
-        for labels, positions in applied.items():
-            if ends.keys() >= positions.keys():
-                lag = sum(max(ends[place] - offset, 0) for place, offset in positions.items())
-                metrics.LAG.labels(*labels).set(lag)
+        lags = {
+            labels: sum(max(ends[place] - offset, 0) for place, offset in positions.items())
+            for labels, positions in applied.items()
+            if ends.keys() >= positions.keys()
+        }
+        for labels, lag in lags.items():
+            metrics.LAG.labels(*labels).set(lag)
+        waiting = {(task.agent, str(task.partition)) for task in tasks if task.waiting}
+        self.stalled.observe(
+            {labels: Behind(applied[labels], lag) for labels, lag in lags.items() if labels not in waiting}
+        )
         for labels in self._measured - applied.keys():
             metrics.LAG.remove(*labels)
         self._measured = set(applied)

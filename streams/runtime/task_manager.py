@@ -324,6 +324,7 @@ class TaskManager:
             reasons.append({"reason": "no partitions assigned"})
         reasons += self._topics.problems()
         reasons += self._lag.open_transactions.problems()
+        reasons += self._lag.stalled.problems()
         reasons += self._fetch_failures.problems()
         reasons += self._inputs_elsewhere.problems(self._clock.now())
         reasons += [

@@ -96,6 +96,11 @@ CASES: dict[str, Case] = {
         AGENT,
         ({f"sla_task_lag_records{{{TASK}}}": "9000x60"}, {f"sla_task_lag_records{{{TASK}}}": "20000x35 0x30"}),
     ),
+    "SlaInputStalled": Case(
+        {f"sla_task_stalled_seconds{{{TASK}}}": "0+60x60"},
+        OF_TASK,
+        ({f"sla_task_stalled_seconds{{{TASK}}}": "100x60"},),
+    ),
     "SlaOpenTransaction": Case(
         {f"sla_task_open_transaction_seconds{{{TASK}}}": "0+60x60"},
         OF_TASK,

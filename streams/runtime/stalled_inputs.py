@@ -1,0 +1,69 @@
+"""Inputs that Kafka has and a running task does not get: no error says so, and timers of the task wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Final, NamedTuple
+
+import structlog
+from aiokafka.structs import TopicPartition
+
+from streams.runtime import metrics
+
+#: A slow commit and a change of leaders take less.
+REPORTED_AFTER_S: Final = 120.0
+#: What passes between two looks at most: a process that was stopped has not looked meanwhile.
+_LOOK_S: Final = 15.0
+
+
+class Behind(NamedTuple):
+    """What a running task has applied, the next offset by topic and partition, and how many offsets it is behind."""
+
+    applied: Mapping[TopicPartition, int]
+    lag: int
+
+
+class StalledInputs:
+    """For how long each task has been behind without applying anything."""
+
+    def __init__(self, seconds: Callable[[], float] = monotonic) -> None:
+        self._seconds = seconds
+        self._looked = seconds()
+        self._behind: dict[tuple[str, str], Behind] = {}
+        self._stalled_s: dict[tuple[str, str], float] = {}
+        self._reported: set[tuple[str, str]] = set()
+        self._logger = structlog.get_logger(__name__)
+
+    def observe(self, behind: Mapping[tuple[str, str], Behind]) -> None:
+        """Take the present state of each running task, by agent and partition, that waits for nothing else."""
+        passed = min(self._seconds() - self._looked, _LOOK_S)
+        self._looked += max(self._seconds() - self._looked, 0.0)
+        before, known = self._stalled_s, self._behind
+        self._behind = dict(behind)
+        self._stalled_s = {
+            task: before.get(task, 0.0) + passed
+            if each.lag and task in known and known[task].lag and known[task].applied == each.applied
+            else 0.0
+            for task, each in behind.items()
+        }
+        for task, stalled_s in self._stalled_s.items():
+            metrics.STALLED.labels(*task).set(stalled_s)
+        for task in before.keys() - behind.keys():
+            metrics.STALLED.remove(*task)
+        long = {task for task, stalled_s in self._stalled_s.items() if stalled_s >= REPORTED_AFTER_S}
+        for agent, partition in sorted(long - self._reported):
+            self._logger.error("inputs_stalled", agent=agent, partition=int(partition))
+        self._reported = long
+
+    def problems(self) -> list[dict[str, object]]:
+        """Why the worker is not ready."""
+        return [
+            {
+                "agent": task[0],
+                "partition": int(task[1]),
+                "reason": f"{self._behind[task].lag} offsets wait in Kafka, and none was applied for "
+                f"{int(self._stalled_s[task])} s: restart this worker",
+            }
+            for task in sorted(self._reported)
+        ]
