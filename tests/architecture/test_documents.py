@@ -64,6 +64,19 @@ def test_relative_links_resolve() -> None:
     assert wrong_in(broken) == {}
 
 
+#: Words of a paragraph, an item of a list or a cell of a table; more is a list, a table or a section of its own.
+MOST_WORDS = 160
+
+
+def test_paragraphs_of_guides_can_be_read_at_once() -> None:
+    def long(path: Path) -> list[str]:
+        lines = FENCED.sub("", path.read_text(encoding="utf-8")).splitlines()
+        cells = [cell for line in lines for cell in (line.split(" | ") if line.startswith("|") else [line])]
+        return [f"{len(cell.split())} words: {cell.strip()[:60]}" for cell in cells if len(cell.split()) > MOST_WORDS]
+
+    assert wrong_in(lambda path: path.parent.name != "adr" and path.name != "topics.md" and long(path)) == {}
+
+
 def test_programs_and_files_that_a_document_names_exist() -> None:
     def absent(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
