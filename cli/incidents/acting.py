@@ -100,6 +100,8 @@ def update(
     headings in English and Japanese; the text is not translated."""
     if public is None:
         wrong_use("who received it? Write --public or --internal")
+    if preview and options.as_json:
+        wrong_use("--preview shows the update to people, and nothing is published; leave out --json")
     if text == "-":
         text = sys.stdin.read()
     visibility = "public" if public else "internal"

@@ -52,14 +52,17 @@ def list_(
     Without a terminal, each incident is a line of values separated by tabs, after a line of their names; with --json it
     is the data of its incident.state event.
     """
+    from cli.incidents.filters import FilterNames
     from cli.incidents.rows import chosen
     from cli.incidents.states import open_states
     from streams.time_source import SystemTimeSource
 
     wanted = _wanted(status or ["open"], severity, tenant, component, text)
     settings = settings_of(brokers, prefix)
-    with open_states(settings, lambda state: state.data in wanted) as states:
+    names = FilterNames(component or (), tenant or ())
+    with open_states(settings, names.noting(lambda state: state.data in wanted)) as states:
         found = chosen((state.data for state in states.values()), wanted, sort, SystemTimeSource().now())
+    names.warn(settings)
     print_views(found, as_json=as_json)
     if not found and not as_json:
         typer.echo("there are no such incidents", err=True)
@@ -110,7 +113,8 @@ def watch(
 
     While Kafka gives no answer, the screen says so, or standard error.
     """
-    from cli.incidents.live import json_line, plain_line, watch_lines, watch_terminal
+    from cli.incidents.filters import FilterNames
+    from cli.incidents.live import ClockScreen, json_line, plain_line, watch_lines, watch_terminal
     from cli.incidents.rows import PLAIN_HEADS, chosen
     from cli.incidents.states import open_states
     from connect.kafka_io.reader import TopicReader
@@ -122,7 +126,9 @@ def watch(
     # An incident that was printed is still followed when it ends.
     keep: Keep = lambda state: state.data in wanted or state.subject in printed  # noqa: E731
     settings = settings_of(brokers, prefix)
-    with open_states(settings, keep) as states:
+    names = FilterNames(component or (), tenant or ())
+    with open_states(settings, names.noting(keep)) as states:
+        notes = names.warn(settings)
         if once:
             found = chosen((state.data for state in states.values()), wanted, "deadline", clock.now())
             print_views(found, as_json=as_json)
@@ -134,7 +140,7 @@ def watch(
                 if as_json:
                     watch_lines(states, printed, clock, typer.echo, json_line, kafka.wait)
                 elif plain_console().is_terminal:
-                    watch_terminal(states, wanted, clock, kafka.wait)
+                    watch_terminal(ClockScreen(states, wanted, clock, notes), kafka.wait)
                 else:
                     typer.echo("\t".join(PLAIN_HEADS))
                     watch_lines(states, printed, clock, typer.echo, plain_line, kafka.wait)

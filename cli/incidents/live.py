@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -28,26 +28,30 @@ Pause = Callable[[float], SlaError | None]
 class ClockScreen:
     """What the screen shows at an instant, in at most its width and height."""
 
-    def __init__(self, states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource) -> None:
+    def __init__(
+        self, states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource, notes: Sequence[str] = ()
+    ) -> None:
         self._states = states
         self._wanted = wanted
-        self._clock = clock
+        self._notes = notes
+        self.clock = clock
         self.away = False
         """Whether Kafka gives no answer, so that states may have changed since."""
 
     def lines(self, width: int, height: int) -> list[Text]:
         """The lines from top to bottom."""
-        now = self._clock.now()
+        now = self.clock.now()
         views = chosen((state.data for state in self._states.values()), self._wanted, "deadline", now)
         head = Text(_fitting(_counts(views, now), width), "bold", no_wrap=True, overflow="ignore")
+        above = [head, *(Text(each, "yellow", no_wrap=True, overflow="ellipsis") for each in self._notes)]
         hint, style = (f"{_AWAY} · {_HINT}", "bold") if self.away else (_HINT, "dim")
         if not views:
-            return [head, Text("no incident is open", "dim"), Text(hint, style)][:height]
-        room = max(height - 3, 1)  # the counts, the heads of the columns, the last line
-        lines = [head, *table_lines(views[:room], width)]
+            return [*above, Text("no incident is open", "dim"), Text(hint, style)][:height]
+        room = max(height - 2 - len(above), 1)  # the counts, the heads of the columns, the last line
+        lines = [*above, *table_lines(views[:room], width)]
         while len(lines) > height - 1 and room > 1:  # long ids take a line of their own
             room -= 1
-            lines = [head, *table_lines(views[:room], width)]
+            lines = [*above, *table_lines(views[:room], width)]
         more = len(views) - room
         last = f"and {more:,} more · {hint}" if more > 0 else hint
         return [*lines, Text(_fitting(last, width), style)][:height]
@@ -62,15 +66,14 @@ class ClockScreen:
             yield line
 
 
-def watch_terminal(states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource, pause: Pause) -> None:
+def watch_terminal(screen: ClockScreen, pause: Pause) -> None:
     """Show the clocks until Ctrl-C. Raises SlaError when the states can't be followed any more."""
     console = plain_console()
-    screen = ClockScreen(states, wanted, clock)
     with Live(screen, console=console, screen=True, auto_refresh=False) as live:
         while True:
             live.update(screen, refresh=True)
             # To the next whole second, so that no second is shown twice or left out.
-            screen.away = pause(_EVERY_S - clock.now() % SECOND / SECOND) is not None
+            screen.away = pause(_EVERY_S - screen.clock.now() % SECOND / SECOND) is not None
 
 
 def plain_line(view: IncidentView) -> str:

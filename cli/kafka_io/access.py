@@ -35,9 +35,12 @@ def acls(
         typer.Option("--format", help="commands: for kafka-acls.sh; kafkauser: Strimzi's resources."),
     ] = "table",
     authentication: Annotated[
-        Literal["tls", "scram-sha-512"], typer.Option(help="With --format kafkauser: how these users sign in.")
-    ] = "tls",
-    cluster: Annotated[str, typer.Option(help="With --format kafkauser: name of Strimzi's Kafka resource.")] = "kafka",
+        Literal["tls", "scram-sha-512"] | None,
+        typer.Option(help="With --format kafkauser: how these users sign in; default: tls."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="With --format kafkauser: name of Strimzi's Kafka resource; default: kafka.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
     """Print the least access with which each process and service works. Asks no broker."""
@@ -50,9 +53,12 @@ def acls(
     chosen = list(dict.fromkeys(roles or ROLES))
     for role in chosen:
         _check_role(role, ROLES)
-    names = _users(users or [], ROLES)
+    names = _users(users or [], ROLES, chosen)
+    format_ = chosen_format(output, as_json=as_json)
+    if format_ != "kafkauser" and (authentication is not None or cluster is not None):
+        wrong_use("--authentication and --cluster apply only with --format kafkauser; add it")
     granted = {role: grants(role, settings.topic_prefix, settings.app_id) for role in chosen}
-    match chosen_format(output, as_json=as_json):
+    match format_:
         case "table":
             rows = [
                 (names[role], f"{each.resource} {each.name}{'*' if each.prefixed else ''}", ", ".join(each.operations))
@@ -72,7 +78,8 @@ def acls(
         case "kafkauser":
             from cli.kafka_io.strimzi import kafka_user, manifests
 
-            resources = (kafka_user(cluster, names[role], authentication, granted[role]) for role in chosen)
+            where, sign_in = cluster or "kafka", authentication or "tls"
+            resources = (kafka_user(where, names[role], sign_in, granted[role]) for role in chosen)
             typer.echo(manifests(resources), nl=False)
 
 
@@ -81,13 +88,15 @@ def _check_role(role: str, known: Mapping[str, str]) -> None:
         wrong_use(f"there is no role {role}; allowed: {', '.join(known)}")
 
 
-def _users(given: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+def _users(given: Sequence[str], known: Mapping[str, str], chosen: Sequence[str]) -> dict[str, str]:
     names = {role: f"sla-{role}" for role in known}
     for each in given:
         role, equals, user = each.partition("=")
         if not equals or not user:
             wrong_use(f"--user {each}: write ROLE=USER, for example worker=CN=sla-worker")
         _check_role(role, known)
+        if role not in chosen:
+            wrong_use(f"--user {each}: {role} is not among the roles that are printed: {', '.join(chosen)}")
         names[role] = user.removeprefix("User:")
     return names
 

@@ -55,8 +55,11 @@ def show(
     """Show severities, targets, components, guarantee and credits as customers read them."""
     from streams.policy.render import policy_text
 
-    wanted = policy if version is None or is_file(policy) else f"{policy}@{version}"
-    found = _found(wanted, policies)
+    if version is not None and (is_file(policy) or "@" in policy):
+        wrong_use(f"--version: {safe(policy)} is one version already; leave it out, or give the name of a policy")
+    if version == "":
+        wrong_use("--version: is empty; leave it out for the latest")
+    found = _found(policy if version is None else f"{policy}@{version}", policies)
     if as_json:
         typer.echo(json.dumps({**found.as_data(), "digest": found.digest}, ensure_ascii=False))
     else:

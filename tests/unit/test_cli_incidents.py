@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from action_bench import NOW, state
 from rich.cells import cell_len
 from rich.console import Console
+from story import policies
 from typer.testing import CliRunner
 
 from cli.incidents.details import detail_lines
+from cli.incidents.filters import FilterNames
 from cli.incidents.live import ClockScreen, json_line, plain_line, watch_lines
 from cli.incidents.outcome_view import as_object, exit_code, outcome_lines
 from cli.incidents.rows import PLAIN_HEADS, IncidentView, Order, Wanted, chosen, countdown, plain_cells
@@ -33,8 +35,10 @@ from connect.actions.outcome import (
 from connect.actions.permissions import Denied, Permission
 from connect.client.received import ReceivedEvent
 from connect.kafka_io.connection import BrokerProblem
+from streams.settings import Settings
 from streams.sla.events import Position
 from streams.sla.instants import DAY, HOUR, MINUTE, SECOND, format_rfc3339
+from streams.sla.policy import Policies
 
 LONG = "monitor:eu-west-1:api.example.com:health-check:503"
 
@@ -324,3 +328,35 @@ def test_the_author_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatc
 def test_columns_of_a_mapping_are_those_of_the_heads() -> None:
     view: Mapping[str, Any] = URGENT
     assert len(plain_cells(IncidentView(view, NOW))) == len(PLAIN_HEADS)
+
+
+class Known:
+    """The policies of this machine."""
+
+    def load_policies(self) -> Policies:
+        return policies()
+
+
+@pytest.mark.parametrize(
+    ("components", "tenants", "told"),
+    [
+        (["api", "ui", "backups"], ["acme", "globex"], []),
+        (["bakups"], [], [
+            "no incident has the component bakups, and no policy here declares it; did you mean backups?"]),
+        (["api"], ["globx", "nobody"], [
+            "no incident names the tenant globx; did you mean globex?", "no incident names the tenant nobody"]),
+    ],
+)  # fmt: skip
+def test_names_of_filters_that_nothing_has_are_told(
+    components: list[str], tenants: list[str], told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = FilterNames(components, tenants)
+    keep = names.noting(lambda _: False)
+    for each in received(*ALL).values():
+        assert not keep(each)
+    notes = names.warn(cast("Settings", Known()))
+    assert notes == [f"warning: {each}" for each in told]
+    assert capsys.readouterr().err.splitlines() == notes
+    shown = [line.plain for line in ClockScreen({}, Wanted(), FixedTime(), notes).lines(120, 24)]
+    assert shown[1:-1] == [*notes, "no incident is open"]
+    assert len(ClockScreen(received(*ALL), Wanted(), FixedTime(), notes).lines(80, 6)) <= 6

@@ -131,3 +131,17 @@ def test_a_dry_run_of_the_notifier_prints_json() -> None:
     assert "code" in wrong
     assert len(found) == len(alerts.splitlines())
     assert any(request["method"] == "POST" for each in found for request in each["requests"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("policies/scalr-emergency/1.yaml", "--version", "2"),
+        ("scalr-emergency@1", "--version", "1"),
+        ("scalr-emergency", "--version", ""),
+    ],
+)
+def test_a_version_that_would_choose_nothing_is_refused(words: tuple[str, ...]) -> None:
+    ended = CliRunner().invoke(app, ["policy", "show", *words])
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("--version: ")

@@ -94,3 +94,17 @@ def test_wrong_use_says_what_is_allowed(words: list[str], message: str) -> None:
     result = CliRunner().invoke(app, [*COMMON, *words])
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--cluster", "main"), "apply only with --format kafkauser"),
+        (("--authentication", "tls", "--json"), "apply only with --format kafkauser"),
+        (("intake", "--user", "worker=w"), "worker is not among the roles that are printed: intake"),
+    ],
+)
+def test_an_option_that_would_have_no_effect_is_refused(words: tuple[str, ...], told: str) -> None:
+    result = CliRunner().invoke(app, [*COMMON, *words])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr

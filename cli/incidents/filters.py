@@ -1,0 +1,68 @@
+"""Names that filters give and nothing has: misspelled ones would show nothing, for ever where clocks are watched."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cli.support.console import safe
+from cli.support.references import policies_here
+
+if TYPE_CHECKING:
+    from connect.client.received import ReceivedEvent
+    from connect.client.states import Keep
+    from streams.settings import Settings
+
+
+class FilterNames:
+    """The components and tenants that a command filters by, compared with those of all incidents that it reads."""
+
+    def __init__(self, components: Iterable[str], tenants: Iterable[str]) -> None:
+        self._components = sorted(set(components))
+        self._tenants = sorted(set(tenants))
+        self._seen_components: set[str] = set()
+        self._seen_tenants: set[str] = set()
+
+    def noting(self, keep: Keep) -> Keep:
+        """`keep`, that also notes the names of each incident, whether it is kept or not."""
+
+        def noted(state: ReceivedEvent) -> bool:
+            self._note(state.data)
+            return keep(state)
+
+        return noted if self._components or self._tenants else keep
+
+    def _note(self, state: Mapping[str, Any]) -> None:
+        if self._components:
+            self._seen_components.add(state["component"])
+        if self._tenants:
+            self._seen_tenants.update(state.get("tenant_ids") or ())
+
+    def warn(self, settings: Settings) -> list[str]:
+        """Say on standard error which names no incident has, and return that; a component that a policy of this machine
+        declares may have none yet."""
+        found = [f"warning: {each}" for each in self._unknown(settings)]
+        for each in found:
+            typer.echo(each, err=True)
+        return found
+
+    def _unknown(self, settings: Settings) -> Iterator[str]:
+        components = [each for each in self._components if each not in self._seen_components]
+        policies = policies_here(settings) if components else None
+        versions = [] if policies is None else [one for found in policies.by_name.values() for one in found]
+        declared = {component for one in versions for component in one.components}
+        for name in components:
+            if name not in declared:
+                what = f"no incident has the component {safe(name)}"
+                yield what + (", and no policy here declares it" if versions else "") + _hint(name, declared)
+        for name in self._tenants:
+            if name not in self._seen_tenants:
+                yield f"no incident names the tenant {safe(name)}" + _hint(name, self._seen_tenants)
+
+
+def _hint(name: str, near: Collection[str]) -> str:
+    close = get_close_matches(name, sorted(near), 1)
+    return f"; did you mean {safe(close[0])}?" if close else ""
