@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,7 +105,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(give: Answer) -> AsyncIterator[Server]:
+async def serving(give: Answer, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     found = Server()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,7 +123,7 @@ async def serving(give: Answer) -> AsyncIterator[Server]:
                 await writer.wait_closed()
 
     tasks: set[asyncio.Task[None]] = set()
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
     found.port = server.sockets[0].getsockname()[1]
     try:
         yield found
@@ -152,7 +155,7 @@ def hook(**changed: Any) -> Destination:
         (answer("410 Gone"), Undeliverable("HTTP 410", gone=True)),
         (answer("429 Too Many", b"", "Retry-After: 7"), Failed("HTTP 429", 7 * SECOND, rate_limited=True)),
         (answer("500 Oops", b"stack\ntrace"), Failed("HTTP 500: stack trace")),
-        (answer("302 Found", b"", "Location: /elsewhere"), Failed("HTTP 302")),
+        (answer("302 Found", b"", "Location: /elsewhere"), Failed("HTTP 302: a redirect, which is not followed")),
         (answer("400 Bad", b"\x1f\x8b\x00", "Content-Encoding: gzip"), Undeliverable("HTTP 400: ")),
         (hang, Failed("no answer within 0.5 s")),
         (drip, Failed("no answer within 0.5 s")),
@@ -274,6 +277,34 @@ def test_nobody_there() -> None:
         )
         for host in ("a" * 70 + ".example", "a..example"):  # no name can be so
             assert await tried(hook(), f"http://{host}/x") == Failed("its address can't be used")
+
+    play(scenario)
+
+
+def test_why_there_is_no_tls_connection_is_told(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+    async def scenario() -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+        async with serving(answer("202 Accepted"), context) as server:
+            found = await tried(hook(), f"https://localhost:{server.port}/secret")
+            assert found == Failed("its TLS certificate is not accepted: it is self-signed")
+
+        async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(5)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(no_tls, "127.0.0.1", 0)
+        async with server:
+            url = f"https://localhost:{server.sockets[0].getsockname()[1]}/secret"
+            assert await tried(hook(), url) == Failed("no TLS connection (WRONG_VERSION_NUMBER)")
 
     play(scenario)
 

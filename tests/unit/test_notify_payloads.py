@@ -205,7 +205,7 @@ def test_a_text_has_no_control_characters_and_is_never_empty() -> None:
         ("pagerduty", 202, Delivered()),
         ("slack", 200, Delivered()),
         ("webhook", 204, Delivered()),
-        ("webhook", 301, Failed("HTTP 301")),
+        ("webhook", 301, Failed("HTTP 301: a redirect, which is not followed")),
         ("pagerduty", 400, Undeliverable("HTTP 400")),
         ("slack", 404, Undeliverable("HTTP 404")),
         ("slack", 410, Undeliverable("HTTP 410")),

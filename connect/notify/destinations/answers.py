@@ -56,6 +56,8 @@ def judge_status(status: int, retry_after: str | None, answer: str, now: int) ->
 
 def describe_status(status: int, answer: str) -> str:
     """The status and the start of the body, on one line."""
+    if 300 <= status < 400:
+        return f"HTTP {status}: a redirect, which is not followed"
     return f"HTTP {status}: {plain(answer, _MAX_ANSWER_CHARACTERS)}" if answer.strip() else f"HTTP {status}"
 
 

@@ -23,6 +23,17 @@ _LARGEST_ANSWER = 4096
 #: The status is known before the body.
 _LONGEST_READ_S = 2.0
 
+#: OpenSSL's codes; its texts may name the host, which may be a secret.
+_CERTIFICATE_ERRORS = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed",
+    19: "its issuer is not known here",
+    20: "its issuer is not known here",
+    62: "it is for another name",
+    64: "it is for another address",
+}
+
 
 class Sender(Protocol):
     """Delivers messages to one destination."""
@@ -121,8 +132,16 @@ def _failure_reason(error: Exception) -> str:
         return "its address can't be used"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name does not resolve"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return "its TLS certificate is not accepted"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _refused_certificate(error.certificate_error)
+    if isinstance(error, aiohttp.ClientSSLError):
+        reason = getattr(error.os_error, "reason", None)
+        return f"no TLS connection ({reason or type(error.os_error).__name__})"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection ({type(error.os_error).__name__})"
     return f"the connection broke ({type(error).__name__})"
+
+
+def _refused_certificate(error: Exception) -> str:
+    why = _CERTIFICATE_ERRORS.get(getattr(error, "verify_code", 0))
+    return "its TLS certificate is not accepted" + (f": {why}" if why else "")
