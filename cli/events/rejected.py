@@ -56,7 +56,7 @@ def show(
     which: Annotated[
         str,
         typer.Argument(
-            metavar="TOPIC/PARTITION/OFFSET|NUMBER", help="Coordinates of the original, or its number in the list."
+            metavar="COORDINATES|NUMBER", help="TOPIC/PARTITION/OFFSET of the original, or its number in the list."
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with the whole value.")] = False,
@@ -83,7 +83,7 @@ def show(
 def retry(
     which: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TOPIC/PARTITION/OFFSET|NUMBER", help="Coordinates of the originals, or their numbers."),
+        typer.Argument(metavar="COORDINATES|NUMBER", help="TOPIC/PARTITION/OFFSET of the originals, or their numbers."),
     ] = None,
     code: Annotated[
         str | None, typer.Option(help="All records with this code but bodies of requests; repeats count once.")

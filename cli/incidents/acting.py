@@ -81,7 +81,7 @@ def respond(
     incident: _Incident,
     options: _Options,
 ) -> None:
-    """Say that somebody works on it; a response by support ends the response clock."""
+    """Say that somebody works on the incident; a response by support ends the response clock."""
     _act("respond", incident, {}, options, "response recorded")
 
 
