@@ -19,6 +19,8 @@ _UNITS = {
 }
 NAMED_FORMATS = ("rfc3339", *_UNITS)
 _LONGEST = 64
+#: In 1973. What is before it and after 1970 is a number of another unit: of seconds, read as milliseconds.
+_EARLIEST = 100_000_000 * SECOND
 
 
 class ReadTime(NamedTuple):
@@ -91,7 +93,8 @@ class TimeReader:
 
 
 def _since_1970(text: str, form: str) -> int:
-    """Microseconds since 1970; 0 for a number that is not positive. Raises ValueError."""
+    """Microseconds since 1970; 0 for a number that is not positive. Raises ValueError, also for what no system writes
+    today: an event of 1970 is accepted and rejected later, where nobody looks for a wrong unit."""
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -102,4 +105,7 @@ def _since_1970(text: str, form: str) -> int:
     # Compared before it is multiplied: 1e999999 overflows, and 1e300000 takes a second to become an int.
     if number > LATEST / unit:
         raise ValueError(f"after the year 9999 ({form})")
-    return int(number * unit) if number > 0 else 0
+    found = int(number * unit) if number > 0 else 0
+    if 0 < found < _EARLIEST:
+        raise ValueError(f"before 1973 ({form}), so it is in another unit")
+    return found

@@ -442,6 +442,25 @@ def test_requests_are_answered_between_many_monitors(monkeypatch: pytest.MonkeyP
     run(scenario)
 
 
+def test_a_monitor_that_is_deleted_right_after_its_first_heartbeat_is_watched_no_longer() -> None:
+    """An intake reads that heartbeat back only moments later, and others later still."""
+
+    async def scenario() -> None:
+        cluster = Cluster()
+        first, second = MemoryIntake(cluster), MemoryIntake(cluster)
+        await passes(cluster, 3, first, second)
+        assert await first.beat("probe-a")
+        assert not await second.heartbeats.forget(MonitorId("jobs", "probe-a"))
+        written = sum(cluster.offsets)
+        for name in ("unnamed", "probe-a\n"):
+            assert not await second.heartbeats.forget(MonitorId("jobs", name))
+        assert sum(cluster.offsets) == written, "nothing is written for what the mapping does not name"
+        await passes(cluster, 90, first, second)
+        assert cluster.events == []
+
+    run(scenario)
+
+
 def test_a_forgotten_monitor_ends_its_incident_and_opens_no_other_until_it_is_heard_again() -> None:
     async def scenario() -> None:
         cluster = Cluster()

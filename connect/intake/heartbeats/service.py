@@ -31,7 +31,7 @@ from connect.intake.heartbeats.rows import (
 from connect.intake.heartbeats.silence_detector import SHORTEST_GAP, Silence, SilenceDetector
 from connect.intake.heartbeats.silence_events import events_of, incident_of
 from connect.intake.kafka_records import OutgoingRecord, PreparedEvent
-from connect.intake.mapping.monitors import MonitorRule
+from connect.intake.mapping.monitors import MONITOR_NAME, MonitorRule
 from connect.intake.mapping.rules import Source
 from connect.intake.metrics import IntakeMetrics
 from connect.intake.record_publisher import RecordPublisher, Unavailable
@@ -143,15 +143,15 @@ class Heartbeats:
         await self._write([(BeatRow(monitor), partition)])
 
     async def forget(self, monitor: MonitorId) -> bool:
-        """Watch a monitor no longer, until it is heard again; a silence ends. False where it was never heard. Raises
-        Unavailable."""
+        """Watch a monitor no longer, until it is heard again; a silence ends. False where it is not known that it was
+        ever heard: its first heartbeat may not be read back yet. Raises Unavailable."""
         if not self._partitions or self._failed:
             raise Unavailable(self.problem or _UNCONNECTED)
         partition = partition_for(monitor, len(self._partitions))
-        if monitor not in self._partitions[partition]:
-            return False
-        await self._write([(ForgottenRow(monitor), partition)])
-        return True
+        known = monitor in self._partitions[partition]
+        if known or (MONITOR_NAME.fullmatch(monitor.name) and self.rule_of(monitor)):
+            await self._write([(ForgottenRow(monitor), partition)])
+        return known
 
     async def run(self) -> None:
         """Follow the topic until cancelled, once the mapping has monitors."""
