@@ -28,8 +28,9 @@ precedence. A wrong value ends the process with exit code 2 and a message that n
 - **Secrets** can be read from files: the same name with `_FILE` is the path of a file that holds the value, such as
   `SLA_SASL_PASSWORD_FILE=/run/secrets/kafka`. A final line break is removed. No message and no log shows a secret.
 - **Durations** are ISO 8601 (`PT30S`, `PT2H`, `P35D`), booleans `true` or `false`, sizes bytes.
-- Certificates and secrets are read at the start; restart the process to use new ones. The intake reads the files of
-  secrets that its mapping names again when they change, and those for Kafka for each new connection.
+- Certificates and secrets are read at the start; restart the process to use new ones. Intake and notifier read the
+  files of secrets that their mapping or routing file names again when they change. The intake reads those for Kafka
+  again for each new connection.
 """
 _PROPERTIES: Final = """\
 ## Kafka client properties
