@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from streams.sla.events import Position
 from streams.sla.evidence import PositionsSummary, positions_of
+from streams.sla.tenant_lists import shared
 
 
 class Impact(NamedTuple):
@@ -51,7 +52,7 @@ def impact_copy(data: Mapping[str, Any]) -> ImpactCopy:
                     item["end"],
                     item["counts"],
                     item["scope"],
-                    tuple(item["tenant_ids"]),
+                    shared(tuple(item["tenant_ids"])).names,
                 )
                 for item in data["intervals"]
             ]

@@ -11,6 +11,7 @@ from streams.sla.credits.intervals import Interval, intersect
 from streams.sla.credits.time_index import PLATFORM, TimeIndex
 from streams.sla.erasure import Erasures
 from streams.sla.events import Event, MaintenanceCancelled, MaintenanceScheduled, Position, Rejection
+from streams.sla.tenant_lists import shared
 
 MAX_EVENTS = 200
 """The most events of one maintenance (R28); `RESERVED_EVENTS` more may cancel it, so that this is always possible."""
@@ -76,7 +77,7 @@ class MaintenancePlan:
             start=min(version.start for version in versions),
             end=max(version.end for version in versions),
             platform=any(version.scope == "platform" for version in versions),
-            tenant_ids=frozenset().union(*(version.tenant_ids for version in versions)),
+            tenant_ids=_union([version.tenant_ids for version in versions]),
             components=frozenset().union(*(version.components for version in versions)),
         )
 
@@ -100,6 +101,19 @@ class MaintenancePlan:
             in_time = version.announced_at + notice <= version.start
             covered = window if in_time else intersect(covered, window)
         return covered
+
+
+def _union(sets: Sequence[frozenset[str]]) -> frozenset[str]:
+    """The same object where there is one set, as nearly always."""
+    return sets[0].union(*sets[1:]) if len(sets) > 1 else sets[0]
+
+
+def _with_shared_list(event: Event) -> Event:
+    """The same event; windows that come again and again name the same tenants."""
+    payload = event.payload
+    if not isinstance(payload, MaintenanceScheduled):
+        return event
+    return event._replace(payload=payload._replace(tenant_ids=shared(payload.tenant_ids).names))
 
 
 class Maintenance:
@@ -134,6 +148,7 @@ class Maintenance:
     def add(self, event: Event, arrival: int, position: Position) -> list[MaintenancePlan]:
         """Store a fact; returns the plans before and after it where they differ, so that the months they cover are
         recomputed."""
+        event = _with_shared_list(event)
         facts = self._facts.setdefault(event.subject, [])
         insort(facts, _Fact(event.time, event.id, event.source, event, arrival, position), key=lambda fact: fact[:3])
         before, after = self._plans.get(event.subject), self._refresh(event.subject)
@@ -180,7 +195,7 @@ class Maintenance:
         for fact in self._facts[maintenance_id]:
             match fact.event.payload:
                 case MaintenanceScheduled(scope, tenants, components, start, end, announced_at):
-                    who, what = frozenset(tenants), frozenset(components)
+                    who, what = shared(tenants).members, frozenset(components)
                     versions.append(MaintenanceVersion(scope, who, what, start, end, announced_at, fact.position))
                 case _:
                     versions = []
