@@ -54,6 +54,26 @@ def mark(board: RunningBoard, incident_id: str, waiting: str | None) -> None:
     )
 
 
+def test_a_deadline_that_passed_months_ago_leaves_room_for_its_words(story_board: RunningBoard, tab: OpenTab) -> None:
+    add(story_board, "browser-old", next_deadline=story_board.clock.now() - 1_500 * HOUR)
+    page = tab().page
+    page.goto(f"{story_board.address}/?q=browser-old")
+    row = page.locator('[data-id="browser-old"]')
+    expect(row.locator(".digits")).to_have_text(re.compile(r"^−1500:"))
+    digits, words = row.locator(".digits").bounding_box(), row.locator(".words").bounding_box()
+    assert digits is not None
+    assert words is not None
+    assert digits["x"] + digits["width"] <= words["x"]
+    remove(story_board, "browser-old")
+
+
+def test_a_page_without_scripts_does_not_say_that_it_connects(story_board: RunningBoard, tab: OpenTab) -> None:
+    page = tab(java_script_enabled=False).page
+    page.goto(story_board.address)
+    expect(page.locator("main")).to_be_visible()
+    expect(page.locator("#freshness")).to_be_hidden()
+
+
 def test_countdowns_move_every_second(story_board: RunningBoard, tab: OpenTab) -> None:
     add(story_board, "browser-counted", next_deadline=story_board.clock.now() + 30 * MINUTE)
     page = tab().page

@@ -192,3 +192,9 @@ def test_all_pages_can_be_reached_on_a_phone(story_board: RunningBoard, tab: Ope
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 360
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_overview_is_no_wider_than_a_small_phone(story_board: RunningBoard, tab: OpenTab) -> None:
+    page = tab(viewport={"width": 320, "height": 640}).page
+    page.goto(f"{story_board.address}/overview")
+    assert not is_too_wide(page)
