@@ -183,20 +183,22 @@ class KafkaPublisher:
     async def _send(self, producer: Any, record: OutgoingRecord) -> asyncio.Future[Any]:
         size, framing = record.size, self._framing
         assert framing is not None
+        partition = record.partition
+        if partition is None:
+            partition = partition_of(record.key, self._partitions[record.topic])
         future: asyncio.Future[Any] = await producer.send(
             f"{self._prefix}.{record.topic}",
             value=framing(record.value or b"") if record.topic in _FRAMED else record.value,
             key=record.key.encode(),
-            partition=partition_of(record.key, self._partitions[record.topic])
-            if record.partition is None
-            else record.partition,
+            partition=partition,
             headers=record.headers,
         )
         self._waiting[future] = asyncio.get_running_loop().time()
-        future.add_done_callback(lambda done: self._done(done, record.sender, size))
+        place = record.topic, partition
+        future.add_done_callback(lambda done: self._done(done, record.sender, size, place))
         return future
 
-    def _done(self, future: asyncio.Future[Any], sender: str, size: int) -> None:
+    def _done(self, future: asyncio.Future[Any], sender: str, size: int, place: tuple[str, int]) -> None:
         """Bytes stay reserved until Kafka has responded, even after the request timed out, so memory is bounded."""
         self._waiting.pop(future, None)
         self._shares.release(sender, size)
@@ -207,7 +209,7 @@ class KafkaPublisher:
         self._acknowledged_s = future.get_loop().time()
         # Topics of events have the time at which Kafka appended a record; others have that of its writer.
         if acknowledged.timestamp_type == _APPENDED:
-            self._time.appended(acknowledged.timestamp * 1000)
+            self._time.appended(acknowledged.timestamp * 1000, place)
 
     def _refused(self, records: Sequence[OutgoingRecord], error: KafkaError) -> Unavailable:
         topics = sorted({f"{self._prefix}.{record.topic}" for record in records})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 
@@ -19,6 +20,17 @@ from streams.time_source import TimeSource
 _LOG_EVERY = 60 * SECOND
 #: For so long an acknowledgement tells the time.
 _KNOWN_S = 10.0
+#: Acknowledgements within so long of the last one are compared: a clock that drifts takes days for minutes.
+_TOGETHER_S = 600.0
+
+
+class _Appended(NamedTuple):
+    """When Kafka appended a record by its clock, and what the loop's clock and the machine's showed when the
+    acknowledgement came."""
+
+    at: int
+    seen_s: float
+    seen_at: int
 
 
 class KafkaTime:
@@ -27,32 +39,34 @@ class KafkaTime:
 
     def __init__(self, machine: TimeSource) -> None:
         self._machine = machine
-        self._seen: tuple[int, float, int] | None = None
-        """When Kafka appended a record by its clock, and what the loop's clock and the machine's showed when the
-        acknowledgement came."""
+        self._last: _Appended | None = None
+        self._of_places: dict[tuple[str, int], _Appended] = {}
 
-    def appended(self, at: int) -> None:
-        """Kafka has just acknowledged a record that it appended at `at`."""
-        self._seen = at, asyncio.get_running_loop().time(), self._machine.now()
+    def appended(self, at: int, place: tuple[str, int]) -> None:
+        """Kafka has just acknowledged a record that it appended at `at` to a partition of a topic."""
+        self._last = _Appended(at, asyncio.get_running_loop().time(), self._machine.now())
+        self._of_places[place] = self._last
 
     def now(self) -> int | None:
         """About the present time, never later; None where no acknowledgement has told it lately."""
-        if self._seen is None or self.machine_ahead() is None:
+        if self._last is None or not self._holds(self._last):
             return None
-        at, seen_s, _ = self._seen
-        passed_s = asyncio.get_running_loop().time() - seen_s
-        return at + int(passed_s * SECOND) if passed_s <= _KNOWN_S else None
+        passed_s = asyncio.get_running_loop().time() - self._last.seen_s
+        return self._last.at + int(passed_s * SECOND) if passed_s <= _KNOWN_S else None
 
     def machine_ahead(self) -> int | None:
-        """How far the machine's clock was ahead at the last acknowledgement; None where that is not known, or the
-        clock was set since."""
-        if self._seen is None:
-            return None
-        at, seen_s, seen_at = self._seen
-        passed = int((asyncio.get_running_loop().time() - seen_s) * SECOND)
-        # The loop's clock stands still while the machine is suspended; that of the machine is set ahead after it, at
-        # once or when it is next compared with others. So they must agree.
-        return seen_at - at if abs(self._machine.now() - seen_at - passed) <= SECOND else None
+        """How far the machine's clock was ahead at the last acknowledgements, one of each partition; None where that is
+        not known, or the clock was set since. Brokers may differ: what is nearest to the machine's clock counts."""
+        since_s = 0.0 if self._last is None else self._last.seen_s - _TOGETHER_S
+        lately = [each for each in self._of_places.values() if each.seen_s >= since_s and self._holds(each)]
+        ahead = [each.seen_at - each.at for each in lately]
+        return min(ahead, key=abs, default=None)
+
+    def _holds(self, seen: _Appended) -> bool:
+        """The loop's clock stands still while the machine is suspended; that of the machine is set ahead after it, at
+        once or when it is next compared with others. So they must agree."""
+        passed = int((asyncio.get_running_loop().time() - seen.seen_s) * SECOND)
+        return abs(self._machine.now() - seen.seen_at - passed) <= SECOND
 
 
 class ReceiptClock:

@@ -37,7 +37,7 @@ from streams.kafka.partitioner import partition_of
 from streams.kafka.topic_shape import TopicShape
 from streams.settings import Settings
 from streams.sla.arrival import TimeLimits
-from streams.sla.instants import MINUTE, SECOND, format_rfc3339, parse_rfc3339
+from streams.sla.instants import HOUR, MINUTE, SECOND, format_rfc3339, parse_rfc3339
 from tests.waiting import until
 
 PARTITIONS = 5
@@ -677,6 +677,32 @@ def test_acknowledgements_tell_the_time_of_kafka_which_goes_on_whatever_the_own_
             assert found >= 9_000_000
             await until(lambda found=found: (publisher.kafka_time() or 0) > found)
         await publisher.stop()
+
+    run(scenario)
+
+
+def test_one_broker_with_a_right_clock_tells_that_the_machine_has_one() -> None:
+    """By the clock of a broker that is wrong, times of receipt would be wrong for the partitions of all others."""
+
+    async def scenario() -> None:
+        clock = HandClock()
+        loop, began = asyncio.get_running_loop(), clock.at
+        seconds = loop.time()
+        clock.now = lambda: began + int((loop.time() - seconds) * SECOND)  # type: ignore[method-assign]
+        time = kafka_time.KafkaTime(clock)
+        received = kafka_time.ReceiptClock(clock, time.machine_ahead, 5 * MINUTE)
+        assert time.machine_ahead() is None
+        time.appended(clock.now() - HOUR, ("incident-events", 0))
+        assert abs(received.now() - (clock.now() - HOUR)) < MINUTE
+        time.appended(clock.now(), ("incident-events", 1))
+        time.appended(clock.now() - HOUR, ("incident-events", 0))
+        assert abs(received.now() - clock.now()) < MINUTE
+        assert abs((time.now() or 0) - (clock.now() - HOUR)) < MINUTE, "that of the broker that was heard last"
+        before = clock.now
+        clock.now = lambda: before() + HOUR  # type: ignore[method-assign]
+        assert (time.machine_ahead(), time.now()) == (None, None), "the clock was set"
+        time.appended(before(), ("incident-events", 0))
+        assert abs(received.now() - before()) < MINUTE
 
     run(scenario)
 
