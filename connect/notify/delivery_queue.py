@@ -15,7 +15,6 @@ from connect.notify.destinations.http_sender import Sender
 from connect.notify.destinations.kind import Destination
 from connect.notify.digest_schedule import DigestSchedule
 from connect.notify.incident_summaries import IncidentSummaries
-from connect.notify.kind_change import why_not_retried
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
@@ -120,7 +119,7 @@ class DeliveryQueue:
         """Queue a parked message again, or park it again where it can't be sent. Returns the rows to be written; then
         call `rows_written`."""
         now, over = self._clock.now(), retried_row(self._destination.name, message)
-        if (why := why_not_retried(message, self._destination)) is not None:
+        if (why := self._pages.why_not_retried(partition, incident, message)) is not None:
             return [self._parking.row(incident, message, why, now), over]
         return [*self._applied(self._pages.retry(partition, incident, message, now)), over]
 

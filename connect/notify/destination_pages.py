@@ -15,6 +15,7 @@ from connect.notify.kind_change import JudgedPage, judged_anew
 from connect.notify.message import DIGEST, Message, digest_key
 from connect.notify.page import Page
 from connect.notify.page_store_rows import StateRow, changes, unparked_row
+from connect.notify.parked_retry import requeued, why_not_retried
 from connect.notify.pending_pages import PageKey, PendingPages
 from connect.notify.recovery import recovered
 from connect.notify.triggers import PageTrigger
@@ -89,10 +90,14 @@ class DestinationPages:
         )
         return self._changed(key, page, now)
 
+    def why_not_retried(self, partition: int, incident: str, message: Message) -> str | None:
+        """Why a parked message is not sent again; None where it is."""
+        return why_not_retried(message, self._page(PageKey(partition, incident)), self._destination)
+
     def retry(self, partition: int, incident: str, message: Message, now: int) -> PageChange:
         """A parked message waits again; then it is parked no more."""
         key = PageKey(partition, incident)
-        change = self._changed(key, self._page(key).requeued(message, self._destination, now), now)
+        change = self._changed(key, requeued(self._page(key), message, self._destination, now), now)
         change.rows.append(unparked_row(self._destination.name, message))
         return change
 

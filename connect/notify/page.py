@@ -110,16 +110,6 @@ class Page:
             keys[head.clock] = head.key
         return replace(self, keys=keys, pending=(first, *(each for each in later if each is not newer)))
 
-    def requeued(self, message: Message, destination: Destination, now: int) -> Page:
-        """A parked message waits again, as if it were new; the end of a late alert follows it again."""
-        if any(each.id == message.id for each in self.pending):
-            return self
-        seq = self._next_seq(now)
-        message = message._replace(
-            seq=seq, since=now, due=now, tries=0, attempted=True, opens=False, kind=destination.kind.name
-        )
-        return replace(self, pending=(*self.pending, *with_end(message, destination)))
-
     def apply(
         self,
         trigger: PageTrigger,
@@ -270,7 +260,7 @@ class Page:
     def _enqueue(
         self, added: Sequence[_NewMessage], trigger: PageTrigger, destination: Destination, now: int, due: int
     ) -> Page:
-        seq, event = self._next_seq(now), _stored_event(trigger, destination) if added else {}
+        seq, event = self.next_seq(now), _stored_event(trigger, destination) if added else {}
         names = {each.id for each in self.pending}  # each message has a row of its own
         messages = tuple(
             Message(
@@ -298,7 +288,8 @@ class Page:
         later = (each for each in self.pending if each.action == "trigger" and each.seq > end.seq)
         return any(end.clock in {each.clock, ""} for each in later)
 
-    def _next_seq(self, now: int) -> int:
+    def next_seq(self, now: int) -> int:
+        """Of a message that is created now."""
         return max(now, self.pending[-1].seq + 1) if self.pending else now
 
 

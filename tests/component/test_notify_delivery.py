@@ -12,6 +12,7 @@ from notify_bench import Bench, destination, failed, play
 from connect.notify.destination_pages import DestinationPages
 from connect.notify.destinations.answers import Delivered, Failed, Outcome, Undeliverable
 from connect.notify.destinations.kind import MASKED
+from connect.notify.destinations.phrases import title
 from connect.notify.destinations.webhook import RETRY_SCHEDULE
 from connect.notify.message import Message
 from connect.notify.page import Page
@@ -78,6 +79,38 @@ def test_a_failing_message_holds_up_only_its_own_incident() -> None:
         await bench.pass_to(3000)
         assert [id_ for _, incident, id_ in bench.sender.heard if incident == "inc-1"][-2:] == ["bad", "after"]
         assert bench.store.left() == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["pagerduty", "slack"])
+def test_an_end_that_is_retried_ends_no_page_that_was_opened_again_since(kind: str) -> None:
+    """Otherwise a page that stands would be resolved, and nobody would see it any more."""
+
+    async def scenario() -> None:
+        bench = Bench(destination(kind))
+        bench.sender.always = lambda m: Undeliverable("HTTP 400") if m.action == "resolve" else Delivered()
+        bench.start()
+        alerts = [replace(trigger("breached", id_=f"e{at}", metric="response"), at=at) for at in (1, 5)]
+        end = replace(trigger("closed", id_="end", reason="resolved"), at=3)
+        await bench.give(alerts[0])
+        await bench.pass_to(2)
+        await bench.give(end)
+        await bench.pass_to(4)
+        (parked,) = bench.store.parked()
+        await bench.give(alerts[1])
+        await bench.pass_to(6)
+        bench.sender.always = lambda _: Delivered()
+        await bench.store.write(0, bench.delivery.retry(0, parked.incident, parked.message))
+        bench.delivery.rows_written()
+        await bench.pass_to(9)
+        told = [each.id for each in bench.sender.messages]
+        if kind == "pagerduty":
+            assert told[-1] == "e5"
+            assert "opened again since" in bench.store.parked()[0].reason
+        else:  # one post about the incident
+            assert (told[-1], bench.store.parked()) == ("end", [])
+            assert title(bench.sender.messages[-1].event, "en").endswith("(resolved, reopened since)")
 
     play(scenario)
 

@@ -15,6 +15,7 @@ from connect.notify.dry_run import DryRun
 from connect.notify.message import Message
 from connect.notify.page import Page
 from connect.notify.page_store_rows import StateRow, StoredPages, pending_row
+from connect.notify.parked_retry import requeued
 from connect.notify.pending_pages import PageKey
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.triggers import PageTrigger
@@ -254,7 +255,7 @@ def test_an_earlier_update_gives_way_with_its_end_unless_it_may_be_open() -> Non
 @EACH
 def test_a_parked_one_that_is_retried_has_its_end_again(to: Destination) -> None:
     parked = after(to, late()).head
-    page = Page("inc-1").requeued(parked, to, 8)
+    page = requeued(Page("inc-1"), parked, to, 8)
     assert actions(page) == (PAIR[:1] if to is ROOM else PAIR)
 
 

@@ -29,6 +29,7 @@ from connect.notify.page_store_rows import (
     retry_rows,
     unparked_row,
 )
+from connect.notify.parked_retry import requeued
 from connect.notify.recovery import recovered
 from connect.notify.retry_policy import CircuitBreaker, next_try
 from connect.notify.triggers import page_trigger
@@ -120,7 +121,7 @@ def test_what_may_have_been_sent_has_its_end_and_what_was_not_has_none(to: Desti
     assert shown(started.apply(ended, to, 9, busy=False)) == [resolve]  # a crash: the outcome is not known
     assert shown(started.failed(7).apply(ended, to, 9, busy=False)) == [resolve]
     assert shown(started.delivered().apply(ended, to, 9, busy=False)) == [resolve]
-    retried = started.delivered().requeued(page.head, to, 8)
+    retried = requeued(started.delivered(), page.head, to, 8)
     assert shown(retried.apply(ended, to, 9, busy=False)) == [resolve]  # parked, and an operator retries it
     again = trigger("breached", id_="again", metric="response", instance=1)
     newer = started.failed(7).apply(again, to, 8, busy=False)

@@ -1,0 +1,44 @@
+"""What becomes of a parked message that an operator wants sent again. Pure.
+
+Its page may have gone on since: an end that was parked must not end a page that was opened again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connect.notify import kind_change
+from connect.notify.destinations.kind import Destination
+from connect.notify.message import Message
+from connect.notify.page import Page
+from connect.notify.pending_messages import with_end
+from connect.notify.triggers import REOPENED
+
+_STANDS = "its page was opened again since, and this would end it: discard it"
+
+
+def why_not_retried(message: Message, page: Page, destination: Destination) -> str | None:
+    """Why it can't be sent, or must not be; None where it is sent."""
+    if (why := kind_change.why_not_retried(message, destination)) is not None:
+        return why
+    ends_page = message.action == "resolve" and message.clock and destination.kind.latest_only
+    return _STANDS if ends_page and _opened_since(page, message) else None
+
+
+def requeued(page: Page, message: Message, destination: Destination, now: int) -> Page:
+    """It waits again, as if it were new; the end of a late alert follows it again."""
+    if any(each.id == message.id for each in page.pending):
+        return page
+    event = message.event
+    if message.action == "resolve" and destination.kind.latest_only and _opened_since(page, message):
+        event = {**event, "data": {**event["data"], REOPENED: True}}
+    message = message._replace(
+        seq=page.next_seq(now), since=now, due=now, tries=0, attempted=True, opens=False, kind=destination.kind.name,
+        event=event,
+    )  # fmt: skip
+    return replace(page, pending=(*page.pending, *with_end(message, destination)))
+
+
+def _opened_since(page: Page, end: Message) -> bool:
+    """Whether the clock of an end, or where it is of all clocks one of them, has a later alert."""
+    return any(at > end.record_at for clock, at in page.open.items() if end.clock in {clock, ""})
