@@ -82,8 +82,14 @@ def _without_replaced(page: Page) -> Page:
             return any((each.clock, each.key) == (message.clock, message.key) for each in later)
         return message.seq < closed and not message.attempted and not message.late and message.clock not in page.open
 
-    pending = tuple(each for number, each in enumerate(page.pending) if not replaced(number, each))
-    return page if len(pending) == len(page.pending) else replace(page, pending=pending)
+    out = [each for number, each in enumerate(page.pending) if replaced(number, each)]
+    unended = {each.clock for each in out if each.action == "resolve"}  # their pages are open there
+    pending = tuple(
+        each._replace(opens=False) if each.clock in unended and each.opens else each
+        for each in page.pending
+        if each not in out
+    )
+    return replace(page, pending=pending) if out else page
 
 
 def _with_ends(page: Page, destination: Destination) -> Page:

@@ -190,6 +190,18 @@ def test_what_a_closing_or_an_alert_had_replaced_is_not_sent_after_a_crash_left_
     )
 
 
+def test_an_end_that_was_being_sent_in_a_crash_and_an_alert_behind_it_leave_no_page_open() -> None:
+    """Alerts are read again from further back then: the alert is followed by the end once more."""
+    page = after(PAGER, "breached").started().delivered()
+    met = trigger("met", id_="end", metric="response", instance=1)
+    page = page.apply(met, PAGER, 1, busy=False)
+    page = page.apply(trigger("breached", id_="0", metric="response", instance=1), PAGER, 2, busy=True)
+    assert shown(page) == ["end resolve response/1", "0 trigger response/1"]
+    page = recovered([page], PAGER, 3)[0].page
+    page = page.apply(met, PAGER, 4, busy=False)
+    assert shown(page) == ["end resolve response/1"]
+
+
 def test_a_late_closing_ends_neither_pages_nor_digests_of_a_reopened_incident() -> None:
     page = Page("inc-1").apply(replace(trigger("breached", metric="response", instance=1), at=7), PAGER, 7, busy=False)
     page = folded(page, "sla/digest/1")
