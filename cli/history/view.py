@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from cli.support.console import print_rows, safe
-from cli.support.exits import wrong_use
+from cli.support.whole_file import whole_file
 from streams.sla.instants import format_rfc3339
 
 if TYPE_CHECKING:
@@ -94,30 +92,8 @@ def write_events(store: EventStore, output: str) -> None:
         for line in store.lines():
             stream.write(line.encode() + b"\n")
         return
-    target = Path(output)
-    if target.exists() and not target.is_file():
-        _write_to(target, store)
-        return
-    target = target.resolve()  # the file that a link names is replaced, not the link
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.writelines(line.encode() + b"\n" for line in store.lines())
-        part.replace(target)
-    except OSError as error:
-        wrong_use(f"--output: {output} can't be written: {error.strerror}")
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def _write_to(target: Path, store: EventStore) -> None:
-    """To a pipe or a device, which a file must not take the place of."""
-    try:
-        with target.open("wb") as stream:
-            stream.writelines(line.encode() + b"\n" for line in store.lines())
-    except OSError as error:
-        wrong_use(f"--output: {target} can't be written: {error.strerror}")
+    with whole_file("--output", Path(output)) as file:
+        file.writelines(line.encode() + b"\n" for line in store.lines())
 
 
 def _cells(row: ImportedRow) -> tuple[str, str, str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from cli.support.console import print_rows
 from cli.support.counts import counted
 from cli.support.exits import FOUND, one_line, wrong_use
 from cli.support.options import Brokers, Prefix
+from cli.support.whole_file import whole_file
 
 if TYPE_CHECKING:
     from cli.kafka_io.topic_admin import TopicDifference
@@ -153,16 +153,9 @@ def backup(
     inputs = [spec.name for spec in _inputs(settings)]
     if file.exists():
         wrong_use(f"{file} exists; name another file")
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    try:
-        with one_line(), counting("records") as one, unfinished.open("wb") as out:
-            security = settings.aiokafka_security()
-            counts = write_backup(out, settings.bootstrap(), settings.topic_prefix, inputs, security, one)
-            out.flush()
-            os.fsync(out.fileno())  # a name of what a power failure takes away would be no backup
-        unfinished.rename(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with one_line(), whole_file("FILE", file, new=True) as out, counting("records") as one:
+        security = settings.aiokafka_security()
+        counts = write_backup(out, settings.bootstrap(), settings.topic_prefix, inputs, security, one)
     _print_counts(counts, as_json=as_json)
 
 

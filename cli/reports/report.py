@@ -11,6 +11,7 @@ import typer
 from cli.support.exits import FOUND, wrong_use
 from cli.support.options import Brokers, Prefix, chosen_format, codec_of, settings_of
 from cli.support.progress import counting
+from cli.support.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -187,13 +188,8 @@ def _write(text: str, output: Path | None) -> None:
     if output is None:
         typer.get_binary_stream("stdout").write(text.encode())
         return
-    part = output.with_name(f".{output.name}.part")
-    try:
-        part.write_bytes(text.encode())
-        part.replace(output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        wrong_use(f"--output: {output} can't be written: {error.strerror}")
+    with whole_file("--output", output) as file:
+        file.write(text.encode())
 
 
 def _print(found: Report) -> None:
