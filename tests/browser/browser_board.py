@@ -123,6 +123,15 @@ class Viewport:
         )
 
 
+def sign_in(page: Page, address: str, token: str, incident: str) -> None:
+    """With the board's form, on the way to the page of an incident."""
+    page.goto(f"{address}/sign-in?next=/incidents/{incident}")
+    page.get_by_label("Token").fill(token)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{address}/incidents/{incident}")
+    page.wait_for_load_state()  # keys that come earlier may be lost
+
+
 def running_board(engine: Engine) -> Iterator[RunningBoard]:
     """Serve a read model until the generator is closed."""
     changes, clock = Changes(), ShiftedTime()

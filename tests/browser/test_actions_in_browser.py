@@ -10,8 +10,8 @@ from acting import ActingBoard
 from audit_topic import acted, audit_topic
 from board_history import NOW
 from board_server import served
-from browser_board import RunningBoard, Viewport, take_picture
-from playwright.sync_api import Page, expect
+from browser_board import RunningBoard, Viewport, sign_in, take_picture
+from playwright.sync_api import expect
 from replayed import ingest
 from signed_in import token_of
 from test_pages_in_browser import PHONE, STANDARDS, is_too_wide, problems_of_axe
@@ -21,14 +21,6 @@ from connect.actions.person import Role
 OpenTab = Callable[..., Viewport]
 
 
-def sign_in(page: Page, address: str, token: str) -> None:
-    page.goto(f"{address}/sign-in?next=/incidents/open-p1")
-    page.get_by_label("Token").fill(token)
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(f"{address}/incidents/open-p1")
-    page.wait_for_load_state()  # keys that come earlier may be lost
-
-
 def test_a_person_signs_in_previews_an_update_and_sends_it(
     story_board: RunningBoard, tab: OpenTab, tmp_path: Path
 ) -> None:
@@ -36,7 +28,7 @@ def test_a_person_signs_in_previews_an_update_and_sends_it(
     opened = tab()
     page = opened.page
     with served(board.app) as address:
-        sign_in(page, address, token_of(board.settings, "kim", Role.RESPONDER))
+        sign_in(page, address, token_of(board.settings, "kim", Role.RESPONDER), "open-p1")
         update = page.locator("[data-action=update]")
         update.locator("summary").focus()
         page.keyboard.press("Enter")
@@ -71,7 +63,7 @@ def test_forms_of_other_pages_are_accessible_and_work(
     opened = tab()
     page = opened.page
     with served(board.app) as address:
-        sign_in(page, address, token_of(board.settings, "ada", Role.ADMIN))
+        sign_in(page, address, token_of(board.settings, "ada", Role.ADMIN), "open-p1")
         page.goto(f"{address}/rejected?code=four_eyes")
         reject = page.locator("[data-row] a").first.get_attribute("href")
         for path in ("/tenants/acme/2026-10", "/tenants/acme/2026-09", "/maintenance", "/maintenance/m-2", str(reject)):

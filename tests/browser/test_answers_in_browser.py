@@ -7,10 +7,9 @@ from pathlib import Path
 
 from acting import ActingBoard
 from board_server import served
-from browser_board import RunningBoard, Viewport
+from browser_board import RunningBoard, Viewport, sign_in
 from playwright.sync_api import Page, Route, expect
 from signed_in import token_of
-from test_actions_in_browser import sign_in
 
 from connect.actions.person import Role
 
@@ -29,7 +28,7 @@ def test_what_was_typed_stays_where_the_answer_is_no_form(
     opened = tab()
     page = opened.page
     with served(board.app) as address:
-        sign_in(page, address, token_of(board.settings, "kim", Role.RESPONDER))
+        sign_in(page, address, token_of(board.settings, "kim", Role.RESPONDER), "open-p1")
         update = page.locator("[data-action=update]")
         update.locator("summary").click()
         update.locator("select").select_option("internal")

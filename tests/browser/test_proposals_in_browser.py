@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from board_server import served
-from browser_board import Viewport, take_picture
-from playwright.sync_api import Page, expect
+from browser_board import Viewport, sign_in, take_picture
+from playwright.sync_api import expect
 from proposing_board import Deployment
 from test_pages_in_browser import PHONE, STANDARDS, is_too_wide, problems_of_axe
 
@@ -18,20 +18,12 @@ from tests.waiting import TIMEOUT_S, wait
 OpenTab = Callable[..., Viewport]
 
 
-def sign_in(page: Page, address: str, token: str) -> None:
-    page.goto(f"{address}/sign-in?next=/incidents/outage")
-    page.get_by_label("Token").fill(token)
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(f"{address}/incidents/outage")
-    page.wait_for_load_state()  # keys that come earlier may be lost
-
-
 def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path) -> None:
     board = Deployment(tmp_path)
     effects = board.app.state.context.background.effects
     ann, bob = tab().page, tab().page
     with served(board.app) as address:
-        sign_in(ann, address, board.token("ann"))
+        sign_in(ann, address, board.token("ann"), "outage")
         ann.get_by_role("link", name="Propose to annul").click()
         ann.locator("[data-action=annul] summary").click()
         ann.locator("[data-action=annul] textarea").fill("a drill")
@@ -47,7 +39,7 @@ def test_one_person_proposes_and_another_approves(tab: OpenTab, tmp_path: Path) 
         assert job is not None
         assert effects.wait(job.id, TIMEOUT_S).status == "done"
         expect(ann.locator("#proposal")).to_contain_text("Credits change by")
-        sign_in(bob, address, board.token("bob"))
+        sign_in(bob, address, board.token("bob"), "outage")
         bob.get_by_role("link", name="Proposals 1").click()
         expect(bob).to_have_url(f"{address}/proposals")
         take_picture(bob, "proposals.png", full_page=True)

@@ -84,6 +84,20 @@ def _envelope(value: bytes | None) -> Any:
     return wrap(Record("sla.contract-events", 0, 0, 0, b"k", value, ()), TO_INCIDENTS, COPY, INTERNAL, 0).headers
 
 
+def cannot_write(monkeypatch: pytest.MonkeyPatch, inner: IncidentsProcessor, stage: str, incident: str) -> None:
+    """From now on what is decided about that incident fails in a step of its writer."""
+    writer: Any = inner._writer
+    write = getattr(writer, stage)
+
+    def refusing(given: Any, *rest: Any) -> None:
+        subject = given.subject if isinstance(given, Output) else given.incident_id
+        if subject == incident:
+            raise ZeroDivisionError("no such luck")
+        write(given, *rest)
+
+    monkeypatch.setattr(writer, stage, refusing)
+
+
 def transactions(builder: TransactionBuilder) -> Iterator[Effects]:
     while builder.ready():
         transaction = OpenTransaction()
@@ -196,17 +210,7 @@ def test_a_record_whose_decision_cannot_be_written_fails_alone(
 ) -> None:
     inner = processor()
     assert isinstance(inner, WorksInSlices)
-    writer: Any = inner._writer
-    name = "_publish" if stage == "output" else "_write_step"
-    write = getattr(writer, name)
-
-    def refusing(given: Any, *rest: Any) -> None:
-        subject = given.subject if isinstance(given, Output) else given.incident_id
-        if subject == f"inc-{failing}":
-            raise ZeroDivisionError("no such luck")
-        write(given, *rest)
-
-    monkeypatch.setattr(writer, name, refusing)
+    cannot_write(monkeypatch, inner, "_publish" if stage == "output" else "_write_step", f"inc-{failing}")
     with pytest.raises(RecordFailed, match="ZeroDivisionError: no such luck") as failed:
         builder_of(inner, _openings(2 * READ_AHEAD)).step(OpenTransaction())
     assert (failed.value.topic, failed.value.offset) == (TOPIC, failing)

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from agent_harness import INCIDENTS, Cluster, ready_of
 from story import contract, erased, micros, opened, policies, resolved, updated
-from test_applied_inputs import OneByOne, builder_of
+from test_applied_inputs import OneByOne, builder_of, cannot_write
 
 from agents.incidents import IncidentsProcessor
 from streams.runtime.processor import Effects, Record, SubjectFailed
 from streams.runtime.transaction_builder import FIRE_TOGETHER, SLICE_S, OpenTransaction
 from streams.sla.arrival import TimeLimits
-from streams.sla.events import Output
 from streams.sla.incidents.fold import Fold
 from streams.sla.instants import DAY
 
@@ -75,16 +74,7 @@ def test_the_incident_whose_decision_cannot_be_written_is_named(
     failing: int, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inner = restored()
-    writer: Any = inner._writer
-    write = getattr(writer, stage)
-
-    def refusing(given: Any, *rest: Any) -> None:
-        subject = given.subject if isinstance(given, Output) else given.incident_id
-        if subject == f"inc-{failing:02}":
-            raise ZeroDivisionError("no such luck")
-        write(given, *rest)
-
-    monkeypatch.setattr(writer, stage, refusing)
+    cannot_write(monkeypatch, inner, stage, f"inc-{failing:02}")
     with pytest.raises(SubjectFailed) as failed:
         inner.fire(AFTER, COUNT, Effects())
     assert failed.value.subject == f"inc-{failing:02}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from agent_harness import INCIDENTS, LEDGER, Cluster
+from agent_harness import INCIDENTS, LEDGER, Cluster, StreamTask
 from story import contract, erased, micros, opened, policies, reclassified, resolved, responded, updated
 
 from agents.changelog.incidents import StepRows
@@ -19,6 +19,12 @@ from streams.sla.incidents.steps import Step
 from streams.sla.incidents.timeline import Timeline
 
 START = micros("10:00")
+
+
+def set_aside(cluster: Cluster, task: StreamTask, subject: str) -> None:
+    effects = Effects()
+    task.processor.quarantine(subject, "odd", effects, 3)
+    cluster._commit(task, effects)
 
 
 def test_r27_an_incident_whose_timer_crashes_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,9 +45,7 @@ def test_r27_an_incident_whose_timer_crashes_is_set_aside(monkeypatch: pytest.Mo
         task.processor.fire(micros("12:30"), 100, Effects())
     assert failed.value.subject == "bad"
     cluster.rebuild(task)
-    effects = Effects()
-    task.processor.quarantine("bad", "odd", effects, 3)
-    cluster._commit(task, effects)
+    set_aside(cluster, task, "bad")
     cluster.rebuild(task)
     cluster.pass_time(micros("12:30"))
     assert {o["subject"] for o in cluster.outputs() if o["type"] == "sla.breached"} == {"good"}
@@ -75,9 +79,7 @@ def test_r27_an_incident_whose_rows_cannot_be_read_is_set_aside(monkeypatch: pyt
         task.processor.fire(micros("12:30"), 100, Effects())
     assert failed.value.subject == "bad"
     cluster.rebuild(task)
-    effects = Effects()
-    task.processor.quarantine("bad", "odd", effects, 3)
-    cluster._commit(task, effects)
+    set_aside(cluster, task, "bad")
     cluster.pass_time(micros("12:30"))
     assert {o["subject"] for o in cluster.outputs() if o["type"] == "sla.breached"} == {"good"}
     (reject,) = cluster.rejects()
@@ -97,9 +99,7 @@ def test_r27_a_tenant_whose_close_crashes_is_set_aside(monkeypatch: pytest.Monke
         yield from close(self, account, due, **more)
 
     monkeypatch.setattr(MonthClose, "fire", crashing)
-    effects = Effects()
-    task.processor.quarantine("acme", "odd", effects, 3)
-    cluster._commit(task, effects)
+    set_aside(cluster, task, "acme")
     cluster.rebuild(task)
     cluster.pass_time(micros("2026-04-10T00:00:00Z"))
     assert {o["subject"] for o in cluster.outputs() if o["type"] == "credit.statement"} == {"beta"}
@@ -111,9 +111,7 @@ def test_r27_the_last_input_sent_again_lifts_the_quarantine() -> None:
     cluster = Cluster(policies(), partitions=1)
     cluster.publish(opened("10:00", of="bad"), START)
     task = cluster.tasks[INCIDENTS, 0]
-    effects = Effects()
-    task.processor.quarantine("bad", "odd", effects, 3)
-    cluster._commit(task, effects)
+    set_aside(cluster, task, "bad")
     cluster.rebuild(task)
     cluster.pass_time(micros("12:30"))
     before = cluster.outputs()

@@ -43,6 +43,7 @@ sources:
 """
 ACME, BETA = {"value": "Acme", "id": "100"}, {"value": "Beta", "id": "101"}
 TOKYO, ALPHA = {"value": "Tokyo, Inc.", "id": "102"}, {"value": "Alpha, Beta", "id": "103"}
+BESIDE_A_TIER: list[list[Json]] = [[], [{"field": "Component", "toString": "Web", "to": "1"}]]
 
 
 def webhook(tmp_path: Path, payload: Json, field: str = "customfield_10922.value") -> translate.Translation:
@@ -336,36 +337,28 @@ def test_a_comment_that_is_made_private_later_stays_an_answer(tmp_path: Path) ->
         assert ignored[2:4] == (change, "jira-10042")
 
 
-@pytest.mark.parametrize(
-    "others", [[], [{"field": "Component", "toString": "Web", "to": "1"}]], ids=["alone", "beside"]
-)
-def test_a_tier_that_is_removed_is_told_because_no_event_takes_it_back(tmp_path: Path, others: list[Json]) -> None:
-    mapping = tmp_path / "tiers.yaml"
-    tier = "    tier: [{from: issue.fields.customfield_1.value}]\n    tenants:\n"
+def without_tier(folder: Path, part: str, before: Json, others: list[Json]) -> translate.Translation:
+    """A webhook that removes the tier from an issue, besides other changes; `part` of the field names the tier."""
+    mapping = folder / "tiers.yaml"
+    tier = f"    tier: [{{from: issue.fields.customfield_1.{part}}}]\n    tenants:\n"
     mapping.write_text(MAPPING.replace("    tenants:\n", tier).replace("FIELD", "customfield_2.value"))
-    removed = {"field": "Tier", "fieldId": "customfield_1", "from": "7", "fromString": "1", "to": None}
-    payload = changed([], removed, *others)
+    payload = changed([], {"field": "Tier", "fieldId": "customfield_1", **before, "to": None}, *others)
     payload["issue"]["fields"] |= {
         "customfield_1": None,
         "customfield_2": ACME,
         "components": [{"id": "1", "name": "Web"}],
     }
-    found = translate.webhook(load_mapping(mapping)["jira"], json.dumps(payload).encode())
+    return translate.webhook(load_mapping(mapping)["jira"], json.dumps(payload).encode())
+
+
+@pytest.mark.parametrize("others", BESIDE_A_TIER, ids=["alone", "beside"])
+def test_a_tier_that_is_removed_is_told_because_no_event_takes_it_back(tmp_path: Path, others: list[Json]) -> None:
+    found = without_tier(tmp_path, "value", {"from": "7", "fromString": "1"}, others)
     assert [each[2:4] for each in found.ignored] == [("tier_removed", "jira-17334")]
     assert [each.event_type for each in found.events] == ["incident.reclassified" for _ in others]
 
 
-@pytest.mark.parametrize("others", [[], [{"field": "Component", "toString": "Web", "to": "1"}]])
+@pytest.mark.parametrize("others", BESIDE_A_TIER, ids=["alone", "beside"])
 def test_a_tier_that_is_removed_is_told_where_its_value_before_is_unknown(tmp_path: Path, others: list[Json]) -> None:
-    mapping = tmp_path / "tiers.yaml"
-    tier = "    tier: [{from: issue.fields.customfield_1.key}]\n    tenants:\n"
-    mapping.write_text(MAPPING.replace("    tenants:\n", tier).replace("FIELD", "customfield_2.value"))
-    removed = {"field": "Tier", "fieldId": "customfield_1", "from": "[Tier 7]", "fromString": "[Tier 7]", "to": None}
-    payload = changed([], removed, *others)
-    payload["issue"]["fields"] |= {
-        "customfield_1": None,
-        "customfield_2": ACME,
-        "components": [{"id": "1", "name": "Web"}],
-    }
-    found = translate.webhook(load_mapping(mapping)["jira"], json.dumps(payload).encode())
+    found = without_tier(tmp_path, "key", {"from": "[Tier 7]", "fromString": "[Tier 7]"}, others)
     assert [each[2:4] for each in found.ignored] == [("tier_removed", "jira-17334")]
