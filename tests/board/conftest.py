@@ -8,12 +8,11 @@ from subprocess import SubprocessError
 
 import pytest
 from acting import ActingBoard
-from databases import Database, new_database, new_sqlite, start_postgresql
+from databases import Database, migrated, new_database, new_sqlite, start_postgresql
 from sqlalchemy import Engine
 from story_model import story_model
 
 from board.store.engine import open_engine
-from board.store.schema import upgrade
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +58,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         url = f"sqlite:///{tmp_path}/board.db"
         engine = new_sqlite(tmp_path / "board.db")
     else:
-        url = new_database(request.getfixturevalue("postgresql"))
+        server = request.getfixturevalue("postgresql")
+        url = new_database(server, migrated(server))
         engine = open_engine(url)
-        upgrade(engine)
     yield Database(request.param, engine, url)
     engine.dispose()

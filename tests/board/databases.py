@@ -86,11 +86,21 @@ class start_postgresql:  # noqa: N801 -- read as a function
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def new_database(server: str) -> str:
-    """The URL of a new database on a PostgreSQL server."""
+def new_database(server: str, template: str = "template1") -> str:
+    """The URL of a new database on a PostgreSQL server, empty if it is no copy of another one."""
     engine = open_engine(server)
     name = f"board_{next(_numbers)}"
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
     engine.dispose()
     return engine.url.set(database=name).render_as_string(hide_password=False)
+
+
+@cache
+def migrated(server: str) -> str:
+    """The name of a database on a PostgreSQL server that is there to be copied: the migrations run once for all."""
+    engine = open_engine(new_database(server))
+    upgrade(engine)
+    engine.dispose()
+    assert engine.url.database is not None
+    return engine.url.database
