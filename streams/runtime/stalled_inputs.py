@@ -37,8 +37,8 @@ class StalledInputs:
 
     def observe(self, behind: Mapping[tuple[str, str], Behind]) -> None:
         """Take the present state of each running task, by agent and partition, that waits for nothing else."""
-        passed = min(self._seconds() - self._looked, _LOOK_S)
-        self._looked += max(self._seconds() - self._looked, 0.0)
+        now = self._seconds()
+        passed, self._looked = min(now - self._looked, _LOOK_S), now
         before, known = self._stalled_s, self._behind
         self._behind = dict(behind)
         self._stalled_s = {
