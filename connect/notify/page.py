@@ -98,7 +98,9 @@ class Page:
         """The first message was not delivered; its next attempt is at `due`. With `latest_only` a later message about
         its clock takes its place, if there is one."""
         head, later = self.head, self.pending[1:]
-        newer = next((each for each in later if each.clock == head.clock), None) if latest_only else None
+        newer = next((each for each in later if each.clock in {head.clock, ""}), None) if latest_only else None
+        if newer is not None and newer.clock != head.clock:  # a closing, which no later alert may overtake
+            newer = None
         if newer is not None and newer.late and newer.action == "resolve":  # it follows the alert, and replaces nothing
             newer = None
         if newer is None or (newer.action == head.action == "trigger" and head.clock == DIGEST):  # its incidents differ

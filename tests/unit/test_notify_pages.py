@@ -202,6 +202,15 @@ def test_an_end_that_was_being_sent_in_a_crash_and_an_alert_behind_it_leave_no_p
     assert shown(page) == ["end resolve response/1"]
 
 
+def test_an_alert_of_a_reopening_takes_no_place_before_the_closing() -> None:
+    """The post of the closing would be the last one, though the incident is open."""
+    page = after(ROOM, "breached").started()
+    page = page.apply(trigger("closed", id_="end"), ROOM, 1, busy=True)
+    again = replace(trigger("breached", id_="2", metric="response", instance=1), at=5)
+    page = page.apply(again, ROOM, 2, busy=True).failed(9, latest_only=True)
+    assert shown(page) == ["0 trigger response/1", "end resolve", "2 trigger response/1"]
+
+
 def test_a_late_closing_ends_neither_pages_nor_digests_of_a_reopened_incident() -> None:
     page = Page("inc-1").apply(replace(trigger("breached", metric="response", instance=1), at=7), PAGER, 7, busy=False)
     page = folded(page, "sla/digest/1")
