@@ -86,8 +86,18 @@ async def partitions_of(
 
 def check_reachable(bootstrap: Iterable[str], security: Mapping[str, object] | None = None) -> None:
     """Raises BrokerProblem where no broker answers: at once where nothing listens. Clients of kafka-python try again
-    for seconds then, which services want and people wait for."""
-    asyncio.run(partitions_of(bootstrap, (), security))
+    for seconds then, which services want and people wait for. What a broker refuses later is told by those clients:
+    aiokafka takes a token that was not accepted for one that was, and then has no cause."""
+    asyncio.run(_first_answer(list(bootstrap), security))
+
+
+async def _first_answer(addresses: list[str], security: Mapping[str, object] | None) -> None:
+    client = aiokafka_clients.client(addresses, security, client_id="sla", request_timeout_ms=REQUEST_TIMEOUT_MS)
+    with explained(addresses), first_answer(", ".join(addresses)):
+        try:
+            await client.bootstrap()
+        finally:
+            await client.close()
 
 
 async def all_partitions(consumer: Any, topic: str, within_s: float) -> list[TopicPartition]:
