@@ -81,9 +81,11 @@ class HeldPublisher:
         self.acknowledged += records
 
     def kafka_time(self) -> int | None:
+        asyncio.get_running_loop()  # as the real one, which can't be asked in a thread
         return None if self.clock is None or self.ahead is None else self.clock.now() + self.ahead
 
     def clock_ahead(self) -> int | None:
+        asyncio.get_running_loop()
         return None if self.clock is None or self.ahead is None else -self.ahead
 
     def unready(self) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
-from intake_bench import ROOT, Bench, HeldPublisher, recorded, run, served, token
+from intake_bench import ROOT, Bench, HeldPublisher, recorded, run, served, token, types
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -24,6 +24,7 @@ from cli.main import app
 from connect.intake import translate
 from connect.intake.formats import json_body, slack
 from connect.intake.kafka_records import OutgoingRecord
+from connect.intake.kafka_time import KafkaTime
 from connect.intake.mapping.headers import Headers
 from connect.intake.mapping.rules import Source
 from connect.intake.web import body_reader, parsed_memory
@@ -33,6 +34,7 @@ from connect.intake.web.parsed_memory import LARGEST, MOST_IN_A_ROW, parsed_size
 from streams.http_connections import network_of
 from streams.runtime import dead_letter
 from streams.sla.instants import SECOND
+from streams.time_source import SystemTimeSource
 from tests.waiting import TIMEOUT_S, until
 
 KIB = 1024
@@ -153,6 +155,33 @@ def test_a_body_that_takes_long_to_translate_delays_no_smaller_one(
                 release.set()
             assert (await slow)[0] == 202
             assert len(bench.publisher.acknowledged) == size + sum(others)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("size", [1, 20, 300])
+def test_bodies_of_every_size_are_translated_once_an_acknowledgement_has_told_the_time_of_kafka(size: int) -> None:
+    """Large ones are translated in a thread, and Kafka's clock can be asked in the event loop alone."""
+
+    class TellsTime(HeldPublisher):
+        def __init__(self) -> None:
+            super().__init__()
+            self.machine = SystemTimeSource()
+            self.time = KafkaTime(self.machine)
+
+        async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+            await super().publish(records)
+            self.time.appended(self.machine.now(), ("incident-events.v1", 0))
+
+        def clock_ahead(self) -> int | None:
+            return self.time.machine_ahead()
+
+    async def scenario() -> None:
+        async with served(TellsTime()) as bench:
+            assert (await bench.hook("prometheus", group(1, container="first")))[0] == 202
+            status, answer, _ = await bench.hook("prometheus", group(size))
+            assert (status, answer.get("rejected")) == (202, None), answer
+            assert types(bench) == ["incident.opened"] * (1 + size)
 
     run(scenario)
 

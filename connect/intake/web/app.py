@@ -159,7 +159,7 @@ class Intake:
             request,
             mapping,
             source,
-            lambda sender, body: translate.webhook_outcomes(sender, body, self._clock.now(), headers),
+            lambda sender, body, arrival: translate.webhook_outcomes(sender, body, arrival, headers),
         )
 
     async def _events(self, request: web.Request) -> web.Response:
@@ -173,7 +173,7 @@ class Intake:
             if headers.setdefault(name.lower(), value) != value and name.lower().startswith("ce-"):
                 raise RequestRejected(400, f"{name}: this attribute has two values; allowed: one")
         return await self._receiver.receive(
-            request, mapping, source, lambda _, body: translate.cloud_event_outcomes(media_type, headers, body)
+            request, mapping, source, lambda _, body, __: translate.cloud_event_outcomes(media_type, headers, body)
         )
 
     def _plain(self, route: rest.RestRoute) -> _Handler:
@@ -189,7 +189,7 @@ class Intake:
                 request,
                 mapping,
                 source,
-                lambda sender, body: translate.plain_json_outcomes(sender, route, path_id, headers, body),
+                lambda sender, body, _: translate.plain_json_outcomes(sender, route, path_id, headers, body),
             )
 
         return handle

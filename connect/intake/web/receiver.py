@@ -45,7 +45,9 @@ _PART = 100
 #: Attributes of CloudEvents that are no part of the fact.
 _CHANGING_ATTRIBUTES = frozenset({"ce-traceparent", "ce-tracestate"})
 
-TranslateBody = Callable[[Source, bytes], Outcomes]
+#: Translates a body of a source that arrived at an instant. It runs in any thread, so it reads no clock: that of Kafka
+#: can be asked in the event loop alone.
+TranslateBody = Callable[[Source, bytes, int], Outcomes]
 
 
 class Receiver:
@@ -146,7 +148,7 @@ class Receiver:
         ignored = 0
         # Workers judge by Kafka's clock. Where it is not known now, the acknowledgement of the events tells it.
         checked, late = Arrival(self._publisher.kafka_time(), self._limits), Translation()
-        parts = self._parts(source, translate_body, content, trace, checked)
+        parts = self._parts(source, partial(translate_body, source, content, arrival), trace, checked)
         while (part := await self._threads.run(len(content), partial(next, parts, None))) is not None:
             await self._acknowledged(source, [event.record for event in part.events])
             late.rejected += self._rejected_by_workers(part)
@@ -170,14 +172,13 @@ class Receiver:
     def _parts(
         self,
         source: Source,
-        translate_body: TranslateBody,
-        content: bytes,
+        translate_this: Callable[[], Outcomes],
         trace: RequestTrace,
-        arrival: Arrival | None,
+        arrival: Arrival,
     ) -> Iterator[Translation]:
         """The translation of a body. One that makes the code fail is rejected (R27), so it is not retried forever."""
         try:
-            yield from translate.in_parts(trace.join(translate_body(source, content)), source, _PART, arrival)
+            yield from translate.in_parts(trace.join(translate_this()), source, _PART, arrival)
         except Exception as error:
             self._crashes.caught(error, source=source.name)
             reason = f"the translation failed: {type(error).__name__}"
