@@ -37,8 +37,7 @@ class ServerLog(logging.LoggerAdapter[logging.Logger]):
             self._entries.debug("http_client_left", reason=repr(error))
             return
         if not isinstance(error, HttpProcessingError | web.RequestPayloadError):
-            failure = error if isinstance(error, BaseException) else True
-            self._entries.error("http_request_failed", what=str(msg) % args, exc_info=failure)
+            self._entries.error("http_request_failed", what=str(msg) % args, exc_info=error or True)
             return
         self._metrics.malformed.inc()
         kind = type(error).__name__

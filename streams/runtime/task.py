@@ -321,7 +321,7 @@ class StreamTask(TaskStatus):
         backoff_s = self._retry_policy.with_fault(error)
         again = str(error) == self.interrupted  # Kafka is tried without end: one traceback is enough
         unexpected = not isinstance(error, TaskInterrupted) or (unexplained(error.__cause__) and not again)
-        self._logger.warning("task_interrupted", error=repr(error), retry_in_s=backoff_s, exc_info=unexpected)
+        self._logger.warning("task_interrupted", error=repr(error), retry_in_s=backoff_s, exc_info=unexpected and error)
         if backoff_s is None:
             await self._halt(error)
         else:
