@@ -243,11 +243,7 @@ INTAKE_MAPPING_LOADS = _counter(
 
 # Notifier
 NOTIFY_TRIES = _counter(
-    "sla_notify_tries",
-    "attempts",
-    "Attempts by outcome: delivered, failed (to be retried), refused.",
-    "destination",
-    "outcome",
+    "sla_notify_tries", "attempts", "Attempts: delivered, failed (to be retried), refused.", "destination", "outcome"
 )
 NOTIFY_PARKED = _counter(
     "sla_notify_parked", "messages", "Messages given up and parked; see `sla notify parked list`.", "destination"
@@ -255,6 +251,9 @@ NOTIFY_PARKED = _counter(
 NOTIFY_FOLDED = _counter("sla_notify_folded", "alerts", "Alerts that were sent as part of a digest.", "destination")
 NOTIFY_DISCARDED = _counter(
     "sla_notify_discarded", "messages", "Parked messages that were discarded, older than the retention.", "destination"
+)
+NOTIFY_EXPIRED = _counter(
+    "sla_notify_expired", "records", "Alerts and closings that Kafka deleted unread, at most so many.", "destination"
 )
 NOTIFY_UNREADABLE = _counter("sla_notify_unreadable", "records", "Skipped records that are no event.", "destination")
 NOTIFY_DELIVERED = _seconds(

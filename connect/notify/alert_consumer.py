@@ -95,7 +95,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._loading = PartitionLoading()
         self._measured_at = 0.0
         self._orderings: dict[int, CloseOrdering] = defaultdict(CloseOrdering)
-        self._lag = LagMeasurement(name, kafka, routing, self._orderings, metrics)
+        self._lag = LagMeasurement(name, kafka, routing, self._orderings, metrics, self._positions.expired)
         self._log = structlog.get_logger("connect.notify").bind(destination=name)
 
     async def run(self) -> None:
@@ -303,6 +303,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             ordering = self._orderings[where.partition]
             if where.topic in {alerts, incidents} and fetched[where]:
                 self._positions.read(where, fetched[where][0].offset)
+                self._positions.expired.read(where, fetched[where][0].offset, fetched[where][-1].offset)
             for record, trigger in zip(fetched[where], triggers.get(where, repeat(None)), strict=False):
                 if where.topic == alerts:
                     close(where.partition, ordering.before(record.timestamp))

@@ -1,18 +1,25 @@
-"""Asks Kafka how far a destination is behind, beside its reading: a broker that gives no answer delays no alert."""
+"""Asks Kafka how far a destination is behind, and whether it has deleted what was not read; beside its reading: a
+broker that gives no answer delays no alert."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 
+import structlog
 from aiokafka.errors import IllegalStateError
+from aiokafka.structs import TopicPartition
 
 from connect.notify.close_ordering import CloseOrdering
+from connect.notify.expired_records import ExpiredRecords
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page_store import ALERTS, PageStore
 from connect.notify.page_store_rows import TOPIC
 from connect.notify.routing.loaded import RoutingInForce
 from streams.kafka.cancellation import CLIENT_ENDED
+
+#: Measurements from one look at what Kafka has deleted to the next; it deletes every few minutes.
+_STARTS_EVERY = 15
 
 
 class LagMeasurement:
@@ -25,12 +32,16 @@ class LagMeasurement:
         routing: RoutingInForce,
         orderings: Mapping[int, CloseOrdering],
         metrics: NotifyMetrics,
+        expired: ExpiredRecords,
     ) -> None:
         self._name = name
         self._kafka = kafka
         self._routing = routing
         self._orderings = orderings
         self._metrics = metrics
+        self._expired = expired
+        self._measured = 0
+        self._log = structlog.get_logger("connect.notify").bind(destination=name)
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -69,3 +80,18 @@ class LagMeasurement:
                 # A barrier that was set meanwhile may be beyond this end.
                 if ordering is not None and ordering.barrier == barriers.get(where.partition):
                     ordering.alerts_end(end)
+        if self._measured % _STARTS_EVERY == 0:
+            self._tell_expired(await self._kafka.known_starts(ends))
+        self._measured += 1
+
+    def _tell_expired(self, starts: Mapping[TopicPartition, int]) -> None:
+        for each in self._expired.found(starts):
+            self._metrics.expired.labels(self._name).inc(each.next - each.first)
+            self._log.error(
+                "records_expired",
+                topic=each.where.topic,
+                partition=each.where.partition,
+                first=each.first,
+                next=each.next,
+                consequence="Kafka deleted them before they were read",
+            )

@@ -22,6 +22,7 @@ class NotifyMetrics:
         self.parked = metrics.NOTIFY_PARKED.counter(registry)
         self.folded = metrics.NOTIFY_FOLDED.counter(registry)
         self.discarded = metrics.NOTIFY_DISCARDED.counter(registry)
+        self.expired = metrics.NOTIFY_EXPIRED.counter(registry)
         self.unreadable = metrics.NOTIFY_UNREADABLE.counter(registry)
         self.delivered_seconds = metrics.NOTIFY_DELIVERED.histogram(registry)
         self.arrival_to_delivery_seconds = metrics.NOTIFY_ARRIVAL_TO_DELIVERY.histogram(registry)

@@ -156,6 +156,15 @@ class PageStore:
         self._unanswered = set(asked).difference(found)
         return found
 
+    async def known_starts(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The offsets of the first records that are left; of none where Kafka gives no answer soon."""
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                starts: Mapping[TopicPartition, int] = await self._metadata_consumer.beginning_offsets(list(partitions))
+        except (KafkaTimeoutError, TimeoutError):
+            return {}
+        return starts
+
     async def known_end(self, where: TopicPartition) -> int | None:
         """As `ends`; None where its broker gives no answer."""
 
@@ -262,7 +271,8 @@ class PageStore:
             await self.commit(committed)
         # Asked after that: what was committed later is of a topic that is as new, or newer.
         ids = await self._ids({where.topic for where in wanted}, needed=any(text for _, text in committed.values()))
-        found = Committed({where: text for where, (_, text) in committed.items()}, ids)
+        offsets = {where: offset for where, (offset, _) in committed.items()}
+        found = Committed({where: text for where, (_, text) in committed.items()}, ids, offsets)
         fresh = [where for where in wanted if where not in committed]
         if not fresh:
             self._begun.update(wanted)
@@ -276,6 +286,8 @@ class PageStore:
         first = dict(await self.consumer.beginning_offsets(from_start)) if from_start else {}
         if others := [where for where in fresh if where not in first]:
             first |= await self.consumer.end_offsets(others)
+            names = sorted(f"{where.topic}/{where.partition}" for where in others)
+            self._log.info("begins_with_new_alerts", group=self._group, partitions=names)
         for where, offset in first.items():
             self.consumer.seek(where, offset)
         await self._commit_in_time(first)

@@ -3,6 +3,7 @@ is left of destinations that are no more. Pure."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
@@ -44,6 +45,8 @@ class ParkedMessages:
         """Requests to retry a message of a destination that is no more."""
         self._left: dict[int, dict[bytes, int]] = defaultdict(dict)
         """Pages and waiting messages of destinations that are no more, and since when."""
+        self._since: float = math.inf
+        """Nothing is older: thousands for each destination and partition are looked at only once some are too old."""
         self.too_old_since: int | None = None
         """When some were first found to be too old, since when there always were some."""
 
@@ -63,16 +66,20 @@ class ParkedMessages:
             parked = self._parked[partition, found.destination]
             parked.pop(key, None)
             if value is not None:
-                parked[key] = parked_at(value)
+                parked[key] = at = parked_at(value)
+                self._since = min(self._since, at)
         elif found.kind in {"page", "pending"} and self._removed(found.destination):
             self._left[partition].pop(key, None)
             if value is not None:
-                self._left[partition][key] = waiting_since(found.kind, value)
+                self._left[partition][key] = at = waiting_since(found.kind, value)
+                self._since = min(self._since, at)
 
     def look(self, now: int) -> int:
         """How many are older than the retention."""
-        ages = (at for rows in (*self._parked.values(), *self._left.values()) for at in rows.values())
-        count = sum(at < now - self._retention for at in ages)
+        count, too_old = 0, now - self._retention
+        if self._since < too_old:
+            ages = [at for rows in (*self._parked.values(), *self._left.values()) for at in rows.values()]
+            count, self._since = sum(at < too_old for at in ages), min(ages, default=math.inf)
         if not count:
             self.too_old_since = None
         elif self.too_old_since is None or self.too_old_since > now:
@@ -84,6 +91,8 @@ class ParkedMessages:
         partition."""
         rows: dict[int, list[StateRow]] = {}
         for (partition, _), parked in self._parked.items():
+            if not too_old and len(parked) <= self._most:
+                continue
             since = now - self._retention if too_old else 0
             expired = [key for key, at in parked.items() if at < since]
             remaining = len(parked) - len(expired)

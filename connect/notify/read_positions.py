@@ -9,21 +9,24 @@ the new topic with the id of the old one: whoever reads on compares them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from aiokafka.structs import TopicPartition
 
 from connect.notify.commit_texts import CommitText, commit_text, read_commit_text
+from connect.notify.expired_records import ExpiredRecords
 
 #: What is committed: an offset, or one and a text.
 Offsets = Mapping[TopicPartition, int | tuple[int, str]]
 
 
 class Committed(NamedTuple):
-    """The texts of what a group has committed, and the ids that the topics have."""
+    """The texts of what a group has committed, the ids that the topics have, and the offsets that are committed."""
 
     texts: Mapping[TopicPartition, str]
     ids: Mapping[str, bytes]
+    offsets: Mapping[TopicPartition, int] = MappingProxyType({})
 
 
 class _Before(NamedTuple):
@@ -55,10 +58,12 @@ class ReadPositions:
         """Those of alerts and closings that are not read until `places` is asked for them again."""
         self.same_at: int | None = None
         """When the topics were last found to be the same."""
+        self.expired = ExpiredRecords()
 
     def resumed(self, found: Committed) -> None:
         """Reading begins at what was committed, in these partitions and no others."""
         self.left = frozenset()
+        self.expired.resumed(found.offsets)
         self._ids.update(found.ids)
         texts = {where: read_commit_text(text) for where, text in found.texts.items()}
         before, self._of_other = self._of_other, {}

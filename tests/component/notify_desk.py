@@ -52,6 +52,8 @@ class FakeKafka:
         self.leaderless: set[TopicPartition] = set()
         self.ids: dict[str, bytes] = {}
         """Of the topics."""
+        self.first: dict[TopicPartition, int] = {}
+        """The offset of the first record that is left; default: 0."""
         self.steps: list[str] = []
         self.held: set[TopicPartition] = set()
         self.refuses: Exception | None = None
@@ -77,6 +79,8 @@ class FakeKafka:
         await (asyncio.sleep(0.001) if self.turns is None else self.turns.acquire())
         found = {}
         for where, log in self.logs.items():
+            if where not in self.held:
+                self.at[where] = max(self.at[where], self.first.get(where, 0))
             end = min(self.visible.get(where, len(log)), self.at[where] + max_records)
             if where not in self.held and self.at[where] < end:
                 found[where] = log[self.at[where] : end]
@@ -139,6 +143,9 @@ class FakeKafka:
 
     ends = known_ends
 
+    async def known_starts(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {where: self.first.get(where, 0) for where in partitions}
+
     async def known_end(self, where: TopicPartition) -> int | None:
         return (await self.known_ends([where])).get(where)
 
@@ -159,7 +166,7 @@ class FakeKafka:
     async def start_new_partitions(self, partitions: Iterable[TopicPartition], **_: bool) -> Committed:
         for where in partitions:
             self.at[where] = self.committed_at.get(where, 0)
-        return Committed(dict(self.texts), dict(self.ids))
+        return Committed(dict(self.texts), dict(self.ids), dict(self.committed_at))
 
 
 class Desk:

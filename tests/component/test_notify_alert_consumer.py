@@ -155,6 +155,28 @@ def test_a_topic_full_of_rubbish_is_counted_and_does_not_fill_the_log() -> None:
     assert [log["skipped"] for log in logs] == [*range(1, 21), 1_000, 2_000]
 
 
+def test_alerts_that_kafka_deleted_before_they_were_read_are_told_and_counted() -> None:
+    """The client of Kafka goes on at the first record that is left, and says nothing."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        for number in range(30):
+            desk.kafka.put(ALERTS, value_of(event("breached", f"inc-{number}")))
+        desk.kafka.committed_at[ALERTS], desk.kafka.first[ALERTS] = 5, 20
+        with capture_logs() as logs:
+            await desk.start()
+            await desk.until(lambda: len(desk.heard) == 10)
+            await desk.until(lambda: any(log["event"] == "records_expired" for log in logs))
+        told = [log for log in logs if log["event"] == "records_expired"]
+        assert [(log["topic"], log["partition"], log["first"], log["next"]) for log in told] == [
+            ("sla.alerts", 0, 5, 20)
+        ]
+        count = desk.bench.metrics.registry.get_sample_value("sla_notify_expired_total", {"destination": "d"})
+        assert count == 15
+
+    play(scenario)
+
+
 class Awaited:
     """A schema registry that answers when it is told to."""
 
@@ -588,6 +610,29 @@ def test_parked_messages_are_discarded_after_their_retention_also_those_of_forme
         assert desk.bench.metrics.registry.get_sample_value("sla_notify_discarded_total", {"destination": "d"}) == 3
 
     play(scenario)
+
+
+def test_parked_messages_are_looked_at_one_by_one_only_once_some_are_too_old() -> None:
+    """They are looked at every two seconds, and a hundred destinations may have ten thousand each."""
+    parked = ParkedMessages(lambda _: True, 10)
+    rows = {f"d\x1fparked\x1f{number}".encode(): b'{"at":%d}' % (100 + number) for number in range(3)}
+    for key, value in rows.items():
+        parked.read(0, key, value)
+    looked: list[int] = []
+
+    class Watched(dict[bytes, int]):
+        def values(self) -> Any:
+            looked.append(len(self))
+            return super().values()
+
+    parked._parked[0, "d"] = Watched(parked._parked[0, "d"])
+    assert [parked.look(now) for now in (0, 50, 110)] == [0, 0, 0]
+    assert parked.discard(110, too_old=False) == {}
+    assert looked == []
+    assert parked.look(112) == 2
+    assert [row.key for row in parked.discard(112)[0]] == list(rows)[:2]
+    assert [parked.look(now) for now in (112, 112, 113)] == [0, 0, 1]
+    assert looked == [3, 1, 1]
 
 
 def test_beyond_a_number_the_oldest_parked_messages_are_discarded() -> None:
