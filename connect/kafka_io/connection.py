@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 from connect.kafka_io.slow_answers import first_answer
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
+from streams.kafka.cancellation import CLIENT_ENDED, cancelled_by_us
 from streams.kafka.causes import TokenRefused, explained_error
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -62,6 +63,17 @@ def explained(bootstrap: Iterable[str]) -> Iterator[None]:
         raise BrokerProblem(explained_error(error, where)) from error
     except ValueError as error:
         raise BrokerProblem(f"{where}: not the address of a broker; write host:port ({error})") from error
+    except asyncio.CancelledError as error:
+        if _cancelled_by_us():
+            raise
+        raise BrokerProblem(f"Kafka at {where}: {CLIENT_ENDED}") from error
+
+
+def _cancelled_by_us() -> bool:
+    try:
+        return cancelled_by_us()
+    except RuntimeError:  # no loop runs any more: the client cancelled what this one ran
+        return False
 
 
 async def partitions_of(

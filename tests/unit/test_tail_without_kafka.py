@@ -11,7 +11,7 @@ from test_sorted_events import credit
 
 from cli.events import tail
 from cli.events.tail import _arriving
-from connect.kafka_io.connection import BrokerProblem
+from connect.kafka_io.connection import BrokerProblem, explained
 from connect.kafka_io.reachability import Reachability
 from connect.kafka_io.reader import TopicReader, TopicRecord
 
@@ -145,3 +145,37 @@ def test_a_question_under_way_is_dropped_where_its_process_was_stopped() -> None
         assert await kafka.look()
 
     asyncio.run(stopped())
+
+
+def test_a_question_that_the_client_gives_up_is_one_without_an_answer() -> None:
+    async def given_up() -> None:
+        kafka = Questions()
+        assert not await kafka.look()
+        kafka.asked[-1].cancel()
+        assert not await kafka.look()
+        assert await kafka.look()
+        for _ in range(20):
+            await kafka.look()
+        await kafka.answer(None)
+        assert not await kafka.look()
+
+    asyncio.run(given_up())
+
+
+def test_a_read_that_the_client_gives_up_is_one_line_and_ctrl_c_is_none() -> None:
+    async def given_up() -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    async def cancelled() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with explained(["k:1"]):
+            await asyncio.sleep(60)
+
+    with pytest.raises(BrokerProblem, match="Kafka at k:1: a client of Kafka gave up"), explained(["k:1"]):
+        asyncio.run(given_up())
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
