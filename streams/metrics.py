@@ -72,7 +72,7 @@ TASK_LAG = _gauge(
 TASK_OPEN_TRANSACTION = _gauge(
     "sla_task_open_transaction_seconds", "seconds", "Time that no reader got further: a transaction is open.", *_TASK
 )
-TASK_STALLED = _gauge("sla_task_stalled_seconds", "seconds", "Time in which no input that waits was applied.", *_TASK)
+TASK_STALLED = _gauge("sla_task_stalled_seconds", "seconds", "Time without progress while inputs wait.", *_TASK)
 TASK_QUEUED = _gauge("sla_task_queued_records", "records", "Records read and not yet applied.", *_TASK)
 TASK_TIMESTAMPS_IGNORED = _counter(
     "sla_task_timestamps_ignored",

@@ -80,9 +80,10 @@ class ConsumerLag:
         }
         for labels, lag in lags.items():
             metrics.LAG.labels(*labels).set(lag)
-        waiting = {(task.agent, str(task.partition)) for task in tasks if task.waiting}
+        fired = {(task.agent, str(task.partition)): task.timers_fired for task in tasks if not task.waiting}
         self.stalled.observe(
-            {labels: Behind(applied[labels], lag) for labels, lag in lags.items() if labels not in waiting}
+            {labels: Behind(applied[labels], fired[labels], lags[labels]) for labels in lags.keys() & fired.keys()},
+            unknown=(applied.keys() - lags.keys()) & fired.keys(),
         )
         for labels in self._measured - applied.keys():
             metrics.LAG.remove(*labels)

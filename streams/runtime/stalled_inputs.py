@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -18,14 +18,16 @@ _LOOK_S: Final = 15.0
 
 
 class Behind(NamedTuple):
-    """What a running task has applied, the next offset by topic and partition, and how many offsets it is behind."""
+    """What a running task has applied, the next offset by topic and partition; how many timers it has fired, as inputs
+    wait for those that are due before them; and how many offsets it is behind."""
 
     applied: Mapping[TopicPartition, int]
+    fired: int
     lag: int
 
 
 class StalledInputs:
-    """For how long each task has been behind without applying anything."""
+    """For how long each task has been behind without applying or firing anything."""
 
     def __init__(self, seconds: Callable[[], float] = monotonic) -> None:
         self._seconds = seconds
@@ -35,21 +37,23 @@ class StalledInputs:
         self._reported: set[tuple[str, str]] = set()
         self._logger = structlog.get_logger(__name__)
 
-    def observe(self, behind: Mapping[tuple[str, str], Behind]) -> None:
-        """Take the present state of each running task, by agent and partition, that waits for nothing else."""
+    def observe(self, behind: Mapping[tuple[str, str], Behind], unknown: Collection[tuple[str, str]] = ()) -> None:
+        """Take the present state of each running task, by agent and partition, that waits for nothing else. Where it is
+        `unknown`, as Kafka did not answer, what was known stays."""
         now = self._seconds()
         passed, self._looked = min(now - self._looked, _LOOK_S), now
         before, known = self._stalled_s, self._behind
-        self._behind = dict(behind)
-        self._stalled_s = {
+        unanswered = before.keys() & set(unknown)
+        self._behind = {task: known[task] for task in unanswered} | dict(behind)
+        self._stalled_s = {task: before[task] for task in unanswered} | {
             task: before.get(task, 0.0) + passed
-            if each.lag and task in known and known[task].lag and known[task].applied == each.applied
+            if each.lag and task in known and known[task].lag and known[task][:2] == each[:2]
             else 0.0
             for task, each in behind.items()
         }
         for task, stalled_s in self._stalled_s.items():
             metrics.STALLED.labels(*task).set(stalled_s)
-        for task in before.keys() - behind.keys():
+        for task in before.keys() - self._stalled_s.keys():
             metrics.STALLED.remove(*task)
         long = {task for task, stalled_s in self._stalled_s.items() if stalled_s >= REPORTED_AFTER_S}
         for agent, partition in sorted(long - self._reported):

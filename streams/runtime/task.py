@@ -269,6 +269,7 @@ class StreamTask(TaskStatus):
 
     def _on_committed(self, fired: int, offsets: Mapping[str, int], quarantined: Iterable[str]) -> None:
         self.committed_offsets = offsets
+        self.timers_fired += fired
         self.interrupted = ""
         self._retry_policy.committed(fired, offsets, quarantined)
         if not self._retry_policy.refused:

@@ -37,6 +37,8 @@ class TaskStatus:
         """Why Kafka refused a write that it has not taken since: a person is needed, also while it is tried again."""
         self.waiting = ""
         """What the next record waits for outside Kafka, while the task runs."""
+        self.timers_fired = 0
+        """How many timers have fired, and are committed."""
         self.problems: list[str] = []
         """What the processor reports while the task runs."""
         self.restarts = 0

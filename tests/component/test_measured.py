@@ -111,7 +111,7 @@ class Ends:
 
 
 def task(partition: int, **applied: int) -> Any:
-    return SimpleNamespace(agent="lagging", partition=partition, waiting="", applied=lambda: applied)
+    return SimpleNamespace(agent="lagging", partition=partition, waiting="", timers_fired=0, applied=lambda: applied)
 
 
 def lag_of(partition: str) -> float | None:

@@ -49,7 +49,9 @@ class Bench:
 
 
 def task(agent: str) -> Any:
-    return SimpleNamespace(agent=agent, partition=1, waiting="", applied=lambda: {"events": 10, "internal": 5})
+    return SimpleNamespace(
+        agent=agent, partition=1, waiting="", timers_fired=0, applied=lambda: {"events": 10, "internal": 5}
+    )
 
 
 TASK = task("reading")

@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.metrics import REGISTRY
 from streams.runtime.consumer_lag import ConsumerLag
+from streams.runtime.errors import TaskInterrupted
 from streams.runtime.stalled_inputs import REPORTED_AFTER_S, StalledInputs
 
 
@@ -20,8 +21,11 @@ class Ends:
 
     def __init__(self) -> None:
         self.end = 10
+        self.silent = False
 
     async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        if self.silent:
+            raise TaskInterrupted("end offsets: no leader")
         return dict.fromkeys(partitions, self.end)
 
     async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
@@ -35,6 +39,7 @@ class Bench:
         self.now = 1_000.0
         self.applied = 10
         self.waiting = ""
+        self.fired = 0
         self.ends = Ends()
         self.lag = ConsumerLag(self.ends)
         self.lag.stalled = StalledInputs(lambda: self.now)
@@ -42,7 +47,11 @@ class Bench:
     def after(self, seconds: float, step: float = 5.0) -> list[str]:
         """Look until then; returns why the worker is not ready."""
         task: Any = SimpleNamespace(
-            agent="stalling", partition=0, waiting=self.waiting, applied=lambda: {"events": self.applied}
+            agent="stalling",
+            partition=0,
+            waiting=self.waiting,
+            timers_fired=self.fired,
+            applied=lambda: {"events": self.applied},
         )
         end = self.now + seconds
         while self.now < end:
@@ -84,3 +93,29 @@ def test_a_task_that_goes_on_waits_or_was_stopped_is_not_stalled() -> None:
     bench.waiting = ""
     bench.after(10)
     assert bench.after(3_600, step=3_600) == [], "the process stood still"
+
+
+def test_a_look_without_an_answer_begins_no_stall_anew() -> None:
+    bench = Bench()
+    bench.ends.end = 13
+    assert bench.after(REPORTED_AFTER_S) == []
+    bench.ends.silent = True
+    assert bench.after(5) == []
+    assert stalled_s() == REPORTED_AFTER_S - 5, "as it was"
+    bench.ends.silent = False
+    assert len(bench.after(5)) == 1
+    bench.ends.silent = True
+    assert len(bench.after(60)) == 1
+    bench.applied = 11
+    bench.ends.silent = False
+    assert bench.after(5) == [], "it applied something meanwhile"
+
+
+def test_a_task_that_works_off_due_timers_is_not_stalled() -> None:
+    """Inputs wait until the timers that are due before them have fired: many, at the end of a month."""
+    bench = Bench()
+    bench.ends.end = 13
+    for _ in range(20):
+        bench.fired += 100
+        assert bench.after(60) == []
+    assert len(bench.after(REPORTED_AFTER_S)) == 1

@@ -81,6 +81,7 @@ def test_what_fails_for_want_of_memory_is_tried_again_and_costs_no_input() -> No
         for number in range(16):
             await bench.tick(10_000 * number)
         assert bench.log.values() == ["1 timer:1000 @1", "due 1000"]
+        assert task.timers_fired == 1
         assert task.reported == (TaskState.RUNNING, "")
         assert max(left.values()) < 0
         await task.stop()
