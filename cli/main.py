@@ -232,6 +232,11 @@ def sla(
         check_variables(os.environ)
 
 
+def _say_slow(where: str) -> None:
+    if not logging.getLogger().handlers:  # a service has its log, which says when Kafka gives no answer
+        typer.echo(f"Kafka at {where} has not answered yet", err=True)
+
+
 def main() -> None:
     """Run the command line of this process; exits."""
     logging.getLogger("kafka").addHandler(logging.NullHandler())
@@ -240,7 +245,7 @@ def main() -> None:
     end_on_closed_output()
     end_as_ctrl_c_does()
     if sys.stderr.isatty():
-        tell_slow_answers(lambda where: typer.echo(f"Kafka at {where} has not answered yet", err=True))
+        tell_slow_answers(_say_slow)
     try:
         try:
             app()

@@ -128,7 +128,7 @@ def watch(
     settings = settings_of(brokers, prefix)
     names = FilterNames(component or (), tenant or ())
     with open_states(settings, names.noting(keep)) as states:
-        notes = names.warn(settings)
+        names.warn(settings)
         if once:
             found = chosen((state.data for state in states.values()), wanted, "deadline", clock.now())
             print_views(found, as_json=as_json)
@@ -140,7 +140,7 @@ def watch(
                 if as_json:
                     watch_lines(states, printed, clock, typer.echo, json_line, kafka.wait)
                 elif plain_console().is_terminal:
-                    watch_terminal(ClockScreen(states, wanted, clock, notes), kafka.wait)
+                    watch_terminal(ClockScreen(states, wanted, clock, names.notes), kafka.wait)
                 else:
                     typer.echo("\t".join(PLAIN_HEADS))
                     watch_lines(states, printed, clock, typer.echo, plain_line, kafka.wait)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
+class _Unseen(NamedTuple):
+    """A name, where it would be once an incident has it, and what is said until then."""
+
+    name: str
+    seen: Set[str]
+    text: str
+
+
 class FilterNames:
     """The components and tenants that a command filters by, compared with those of all incidents that it reads."""
 
@@ -25,6 +33,7 @@ class FilterNames:
         self._tenants = sorted(set(tenants))
         self._seen_components: set[str] = set()
         self._seen_tenants: set[str] = set()
+        self._unseen: list[_Unseen] = []
 
     def noting(self, keep: Keep) -> Keep:
         """`keep`, that also notes the names of each incident, whether it is kept or not."""
@@ -41,15 +50,18 @@ class FilterNames:
         if self._tenants:
             self._seen_tenants.update(state.get("tenant_ids") or ())
 
-    def warn(self, settings: Settings) -> list[str]:
-        """Say on standard error which names no incident has, and return that; a component that a policy of this machine
-        declares may have none yet."""
-        found = [f"warning: {each}" for each in self._unknown(settings)]
-        for each in found:
+    def warn(self, settings: Settings) -> None:
+        """Say on standard error which names no incident has; a component that a policy of this machine declares may
+        have none yet."""
+        self._unseen = list(self._unknown(settings))
+        for each in self.notes():
             typer.echo(each, err=True)
-        return found
 
-    def _unknown(self, settings: Settings) -> Iterator[str]:
+    def notes(self) -> list[str]:
+        """What `warn` has said and is still so."""
+        return [f"warning: {each.text}" for each in self._unseen if each.name not in each.seen]
+
+    def _unknown(self, settings: Settings) -> Iterator[_Unseen]:
         components = [each for each in self._components if each not in self._seen_components]
         policies = policies_here(settings) if components else None
         versions = [] if policies is None else [one for found in policies.by_name.values() for one in found]
@@ -57,10 +69,12 @@ class FilterNames:
         for name in components:
             if name not in declared:
                 what = f"no incident has the component {safe(name)}"
-                yield what + (", and no policy here declares it" if versions else "") + _hint(name, declared)
+                what += ", and no policy here declares it" if versions else ""
+                yield _Unseen(name, self._seen_components, what + _hint(name, declared | self._seen_components))
         for name in self._tenants:
             if name not in self._seen_tenants:
-                yield f"no incident names the tenant {safe(name)}" + _hint(name, self._seen_tenants)
+                what = f"no incident names the tenant {safe(name)}" + _hint(name, self._seen_tenants)
+                yield _Unseen(name, self._seen_tenants, what)
 
 
 def _hint(name: str, near: Collection[str]) -> str:

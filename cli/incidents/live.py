@@ -29,7 +29,11 @@ class ClockScreen:
     """What the screen shows at an instant, in at most its width and height."""
 
     def __init__(
-        self, states: Mapping[str, ReceivedEvent], wanted: Wanted, clock: TimeSource, notes: Sequence[str] = ()
+        self,
+        states: Mapping[str, ReceivedEvent],
+        wanted: Wanted,
+        clock: TimeSource,
+        notes: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._states = states
         self._wanted = wanted
@@ -43,7 +47,7 @@ class ClockScreen:
         now = self.clock.now()
         views = chosen((state.data for state in self._states.values()), self._wanted, "deadline", now)
         head = Text(_fitting(_counts(views, now), width), "bold", no_wrap=True, overflow="ignore")
-        above = [head, *(Text(each, "yellow", no_wrap=True, overflow="ellipsis") for each in self._notes)]
+        above = [head, *(Text(each, "yellow", no_wrap=True, overflow="ellipsis") for each in self._notes())]
         hint, style = (f"{_AWAY} · {_HINT}", "bold") if self.away else (_HINT, "dim")
         if not views:
             return [*above, Text("no incident is open", "dim"), Text(hint, style)][:height]

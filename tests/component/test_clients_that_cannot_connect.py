@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from cli.kafka_io.follower import Follower
 from cli.kafka_io.topic_admin import apply_topics
-from cli.main import app
+from cli.main import app, main
 from cli.services import notify_parked
 from connect.client import BrokerUnavailable, IncidentPublisher, IncidentStates, consume_alerts
 from connect.kafka_io import slow_answers
@@ -140,3 +141,21 @@ def test_who_waits_for_kafka_is_told_where_the_first_answer_takes_long(monkeypat
         with pytest.raises(BrokerProblem, match="does not answer in time"):
             check_reachable([where])
     assert told == [where]
+
+
+def test_a_service_says_in_its_log_alone_that_kafka_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[Callable[[str], None]] = []
+    monkeypatch.setattr("cli.main.tell_slow_answers", told.append)
+    monkeypatch.setattr("cli.main.app", lambda: None)
+    for name in ("open_standard_streams", "end_on_closed_output", "end_as_ctrl_c_does"):
+        monkeypatch.setattr(f"cli.main.{name}", lambda: None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    main()
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    told[0]("k:1")
+    monkeypatch.setattr(root, "handlers", [logging.NullHandler()])
+    told[0]("k:2")
+    assert capsys.readouterr().err == "Kafka at k:1 has not answered yet\n"

@@ -354,9 +354,29 @@ def test_names_of_filters_that_nothing_has_are_told(
     keep = names.noting(lambda _: False)
     for each in received(*ALL).values():
         assert not keep(each)
-    notes = names.warn(cast("Settings", Known()))
+    names.warn(cast("Settings", Known()))
+    notes = names.notes()
     assert notes == [f"warning: {each}" for each in told]
     assert capsys.readouterr().err.splitlines() == notes
-    shown = [line.plain for line in ClockScreen({}, Wanted(), FixedTime(), notes).lines(120, 24)]
+    shown = [line.plain for line in ClockScreen({}, Wanted(), FixedTime(), names.notes).lines(120, 24)]
     assert shown[1:-1] == [*notes, "no incident is open"]
-    assert len(ClockScreen(received(*ALL), Wanted(), FixedTime(), notes).lines(80, 6)) <= 6
+    assert len(ClockScreen(received(*ALL), Wanted(), FixedTime(), names.notes).lines(80, 6)) <= 6
+
+
+def test_a_note_ends_with_the_first_incident_that_has_the_name() -> None:
+    names = FilterNames(["bakups"], ["nobody"])
+    keep = names.noting(lambda _: True)
+    names.warn(cast("Settings", Known()))
+    screen = ClockScreen({}, Wanted(), FixedTime(), names.notes)
+    assert [line.plain[:11] for line in screen.lines(120, 24)].count("warning: no") == 2
+    (arrived,) = received(full("inc-9", component="bakups", tenant_ids=["nobody"])).values()
+    assert keep(arrived)
+    assert [line.plain[:11] for line in screen.lines(120, 24)].count("warning: no") == 0
+
+
+def test_a_component_may_be_near_one_that_no_policy_declares() -> None:
+    names = FilterNames(["gatway"], [])
+    (arrived,) = received(full("inc-9", component="gateway")).values()
+    names.noting(lambda _: True)(arrived)
+    names.warn(cast("Settings", Known()))
+    assert names.notes()[0].endswith("; did you mean gateway?")
