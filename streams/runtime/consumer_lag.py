@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from aiokafka.structs import TopicPartition
@@ -22,6 +22,10 @@ class Ends(Protocol):
 
     async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
         """The last stable offset of each. Raises TaskInterrupted."""
+        ...
+
+    async def stable_ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        """The same, in a request that holds up no other one. Raises TaskInterrupted."""
         ...
 
     async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
@@ -72,7 +76,7 @@ class ConsumerLag:
             for task in tasks
         }
         applied = {labels: positions for labels, positions in applied.items() if positions}
-        ends = await self._ends(applied.values())
+        ends = await _by_task(self._offsets.ends, applied.values())
         lags = {
             labels: sum(max(ends[place] - offset, 0) for place, offset in positions.items())
             for labels, positions in applied.items()
@@ -92,22 +96,26 @@ class ConsumerLag:
             (agent, number): [TopicPartition(topic, int(number)) for topic in self._written_by.get(agent, ())]
             for agent, number in applied
         }
-        stable = {**await self._ends(outputs.values()), **ends}
+        stable = {**await _by_task(self._offsets.stable_ends, outputs.values()), **ends}
         users: dict[TopicPartition, list[tuple[str, int]]] = {}
         for (agent, partition), positions in applied.items():
-            for place in stable.keys() & {*positions, *outputs[agent, partition]}:
+            for place in {*positions, *outputs[agent, partition]}:
                 users.setdefault(place, []).append((agent, int(partition)))
         with contextlib.suppress(TaskInterrupted):
-            written = await self._offsets.written(tuple(sorted(users))) if users else {}
+            written = await self._offsets.written(tuple(sorted(stable))) if stable else {}
             self.open_transactions.observe(users, stable, written)
 
-    async def _ends(self, by_task: Iterable[Collection[TopicPartition]]) -> Mapping[TopicPartition, int]:
-        """Asked for by task, as the tasks do: of one whose partition has no leader, those of the others are known."""
-        found: dict[TopicPartition, int] = {}
 
-        async def of_one(places: Collection[TopicPartition]) -> None:
-            with contextlib.suppress(TaskInterrupted):
-                found.update(await self._offsets.ends(tuple(sorted(places))))
+async def _by_task(
+    ask: Callable[[tuple[TopicPartition, ...]], Awaitable[Mapping[TopicPartition, int]]],
+    places_of_tasks: Iterable[Collection[TopicPartition]],
+) -> Mapping[TopicPartition, int]:
+    """Asked for by task, as the tasks do: of one whose partition has no leader, those of the others are known."""
+    found: dict[TopicPartition, int] = {}
 
-        await asyncio.gather(*map(of_one, by_task))
-        return found
+    async def of_one(places: Collection[TopicPartition]) -> None:
+        with contextlib.suppress(TaskInterrupted):
+            found.update(await ask(tuple(sorted(places))))
+
+    await asyncio.gather(*map(of_one, places_of_tasks))
+    return found

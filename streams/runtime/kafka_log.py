@@ -65,12 +65,19 @@ class Offsets:
 
     async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
         """The end of each with what open transactions have written. Raises TaskInterrupted."""
+        return await self._ends_at_once(partitions, committed=False)
+
+    async def stable_ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        """As `ends`, in a request that no other one shares or waits for. Raises TaskInterrupted."""
+        return await self._ends_at_once(partitions, committed=True)
+
+    async def _ends_at_once(
+        self, partitions: Iterable[TopicPartition], *, committed: bool
+    ) -> Mapping[TopicPartition, int]:
         try:
-            consumer = await self._consumer(None, committed=False)
-            ends: Mapping[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+            return await self._ends(partitions, committed=committed)
         except Exception as error:
             raise TaskInterrupted(f"end offsets: {message_of(error)}") from error
-        return ends
 
     async def starts(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The first offset of each."""
@@ -160,11 +167,13 @@ class Offsets:
             interrupted.__cause__ = error
             request.answer.set_exception(interrupted)
 
-    async def _ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def _ends(
+        self, partitions: Iterable[TopicPartition], *, committed: bool = True
+    ) -> Mapping[TopicPartition, int]:
         wanted = list(partitions)
         if not wanted:
             return {}
-        ends: Mapping[TopicPartition, int] = await (await self._consumer(None)).end_offsets(wanted)
+        ends: Mapping[TopicPartition, int] = await (await self._consumer(None, committed=committed)).end_offsets(wanted)
         return ends
 
     async def _consumer(self, group: str | None, *, committed: bool = True) -> Any:

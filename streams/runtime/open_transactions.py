@@ -55,14 +55,17 @@ class OpenTransactions:
         written: Mapping[TopicPartition, int],
     ) -> None:
         """Take the two ends of the partitions that these tasks (agent, partition) read or write; `written` was asked
-        for after `stable`."""
+        for after `stable`. What is open of a partition without an answer stays so."""
         known, now = self._open, self._seconds()
         self._open = {}
         longest: dict[tuple[str, str], float] = {}
         for place, tasks in users.items():
             tasks = tuple(tasks)
-            if written[place] > (offset := stable[place]):
-                before = known.get(place)
+            before = known.get(place)
+            if place not in stable:
+                if before is not None:
+                    self._open[place] = before._replace(users=tasks)
+            elif written[place] > (offset := stable[place]):
                 since = before.since if before is not None and before.offset == offset else now
                 self._open[place] = _Open(offset, since, tasks)
             for agent, partition in tasks:

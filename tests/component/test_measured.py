@@ -109,6 +109,8 @@ class Ends:
     async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
         return await self.ends(partitions)
 
+    stable_ends = written
+
 
 def task(partition: int, **applied: int) -> Any:
     return SimpleNamespace(agent="lagging", partition=partition, waiting="", timers_fired=0, applied=lambda: applied)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
@@ -11,6 +13,7 @@ from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
 from streams.runtime import kafka_log
+from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.errors import TaskInterrupted
 from streams.runtime.kafka_log import KafkaLog, Offsets
 from streams.runtime.settings import RuntimeSettings
@@ -91,6 +94,27 @@ def test_others_do_not_wait_for_a_partition_that_answers_late(monkeypatch: pytes
         assert not late.done()
         await bench.close()
         late.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_no_timer_waits_for_what_is_measured_of_an_output() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        output = TopicPartition("out", 1)
+        bench.asked.leaderless, bench.asked.slow = {output}, True
+        lag = ConsumerLag(bench, written_by={"reading": ("out",)})
+        task: Any = SimpleNamespace(
+            agent="reading", partition=1, waiting="", timers_fired=0, applied=lambda: {ONE.topic: 7}
+        )
+        lag.begin([task])
+        async with asyncio.timeout(TIMEOUT_S):
+            while [output] not in bench.asked.requests:
+                await asyncio.sleep(0)
+            assert await bench.each(ONE, TWO) == [7, 7]
+        assert bench.asked.requests == [[ONE], [output], [ONE, TWO]]
+        lag.end()
+        await bench.close()
 
     asyncio.run(scenario())
 

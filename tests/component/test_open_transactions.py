@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.metrics import REGISTRY
 from streams.runtime.consumer_lag import ConsumerLag
+from streams.runtime.errors import TaskInterrupted
 from streams.runtime.open_transactions import REPORTED_AFTER_S, OpenTransactions
 
 EVENTS, INTERNAL = TopicPartition("events", 1), TopicPartition("internal", 1)
@@ -24,9 +25,15 @@ class Ends:
     def __init__(self) -> None:
         self.end = {EVENTS: 10, INTERNAL: 5, ALERTS: 7, CHANGELOG: 9}
         self.stable = dict(self.end)
+        self.silent: set[TopicPartition] = set()
 
     async def ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        if not self.silent.isdisjoint(partitions):
+            raise TaskInterrupted("end offsets: no leader")
         return {each: self.stable[each] for each in partitions}
+
+    async def stable_ends(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        return await self.ends(partitions)
 
     async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
         return {each: self.end[each] for each in partitions}
@@ -106,3 +113,21 @@ def test_a_transaction_that_hides_what_a_task_has_written_is_told(place: TopicPa
     (reason,) = bench.after(REPORTED_AFTER_S)
     assert f"{place.topic}-1 can't be read from offset {bench.ends.stable[place]} on" in reason
     assert open_for() == REPORTED_AFTER_S
+
+
+@pytest.mark.parametrize("place", [EVENTS, CHANGELOG], ids=str)
+def test_a_look_without_an_answer_makes_no_open_transaction_younger(place: TopicPartition) -> None:
+    bench = Bench()
+    bench.ends.end[place] += 2
+    bench.after(0)
+    assert bench.after(REPORTED_AFTER_S - 10) == []
+    bench.ends.silent = {place}
+    assert bench.after(5) == []
+    assert open_for() == REPORTED_AFTER_S - 5
+    bench.ends.silent = set()
+    assert len(bench.after(5)) == 1
+    bench.ends.silent = {place}
+    assert len(bench.after(5)) == 1
+    bench.ends.silent = set()
+    bench.ends.stable[place] += 2
+    assert bench.after(5) == []

@@ -31,6 +31,8 @@ class Ends:
     async def written(self, partitions: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
         return await self.ends(partitions)
 
+    stable_ends = written
+
 
 class Bench:
     """One task that has applied up to `applied`, looked at every five seconds."""

@@ -214,7 +214,7 @@ def test_what_neither_kafka_nor_the_network_explains_has_a_traceback_once(monkey
     run(scenario)
 
 
-@pytest.mark.parametrize("method", ["ends", "written"])
+@pytest.mark.parametrize("method", ["ends", "written", "stable_ends"])
 def test_an_unexplained_error_of_a_request_for_ends_has_its_class(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The text of a KeyError is a key."""
 
