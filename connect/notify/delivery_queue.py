@@ -120,7 +120,8 @@ class DeliveryQueue:
         call `rows_written`."""
         now, over = self._clock.now(), retried_row(self._destination.name, message)
         if (why := self._pages.why_not_retried(partition, incident, message)) is not None:
-            return [self._parking.row(incident, message, why, now), over]
+            left = self._applied(self._pages.not_retried(partition, incident, message, now))
+            return [*left, self._parking.row(incident, message, why, now), over]
         return [*self._applied(self._pages.retry(partition, incident, message, now)), over]
 
     def fold_if_full(self, partition: int) -> list[StateRow]:

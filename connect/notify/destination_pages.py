@@ -15,7 +15,7 @@ from connect.notify.kind_change import JudgedPage, judged_anew
 from connect.notify.message import DIGEST, Message, digest_key
 from connect.notify.page import Page
 from connect.notify.page_store_rows import StateRow, changes, unparked_row
-from connect.notify.parked_retry import requeued, why_not_retried
+from connect.notify.parked_retry import not_retried, requeued, why_not_retried
 from connect.notify.pending_pages import PageKey, PendingPages
 from connect.notify.recovery import recovered
 from connect.notify.triggers import PageTrigger
@@ -93,6 +93,11 @@ class DestinationPages:
     def why_not_retried(self, partition: int, incident: str, message: Message) -> str | None:
         """Why a parked message is not sent again; None where it is."""
         return why_not_retried(message, self._page(PageKey(partition, incident)), self._destination)
+
+    def not_retried(self, partition: int, incident: str, message: Message, now: int) -> PageChange:
+        """A parked message is not sent again."""
+        key = PageKey(partition, incident)
+        return self._changed(key, not_retried(self._page(key), message), now)
 
     def retry(self, partition: int, incident: str, message: Message, now: int) -> PageChange:
         """A parked message waits again; then it is parked no more."""

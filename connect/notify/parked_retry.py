@@ -25,6 +25,18 @@ def why_not_retried(message: Message, page: Page, destination: Destination) -> s
     return _STANDS if ends_page and _opened_since(page, message) else None
 
 
+def not_retried(page: Page, message: Message) -> Page:
+    """An end that is not sent leaves its page open: an alert that waits to open it again updates it, so that the end of
+    the alert is sent also where the alert never was."""
+    if message.action == "trigger":
+        return page
+    pending = tuple(
+        each._replace(opens=False) if each.clock == message.clock and each.opens and not each.attempted else each
+        for each in page.pending
+    )
+    return replace(page, pending=pending)
+
+
 def requeued(page: Page, message: Message, destination: Destination, now: int) -> Page:
     """It waits again, as if it were new; the end of a late alert follows it again."""
     if any(each.id == message.id for each in page.pending):
@@ -41,4 +53,6 @@ def requeued(page: Page, message: Message, destination: Destination, now: int) -
 
 def _opened_since(page: Page, end: Message) -> bool:
     """Whether the clock of an end, or where it is of all clocks one of them, has a later alert."""
+    if not end.clock and any(each.at > end.record_at for each in page.folded.values()):
+        return True
     return any(at > end.record_at for clock, at in page.open.items() if end.clock in {clock, ""})

@@ -52,7 +52,22 @@ def recovered(
     for page in incidents:
         left = _without_replaced(page) if destination.kind.latest_only else page
         found.append(RecoveredPage(before[page.incident], _with_ends(_incident(left), destination)))
+    if destination.kind.latest_only:
+        found = [each._replace(page=_opened_once(each.page)) for each in found]
     return [each._replace(page=_by_clock(each.page, destination, now)) for each in found]
+
+
+def _opened_once(page: Page) -> Page:
+    """No alert opens the page that one before it may have opened: of the two rows that say so a crash may have left the
+    first."""
+    attempted, pending = set[str](), list[Message]()
+    for each in page.pending:
+        pending.append(each._replace(opens=False) if each.opens and each.clock in attempted else each)
+        if each.action == "resolve":
+            attempted = attempted - {each.clock} if each.clock else set()
+        elif each.attempted:
+            attempted.add(each.clock)
+    return page if pending == list(page.pending) else replace(page, pending=tuple(pending))
 
 
 def _by_clock(page: Page, destination: Destination, now: int) -> Page:

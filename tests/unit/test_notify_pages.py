@@ -29,7 +29,7 @@ from connect.notify.page_store_rows import (
     retry_rows,
     unparked_row,
 )
-from connect.notify.parked_retry import requeued
+from connect.notify.parked_retry import not_retried, requeued, why_not_retried
 from connect.notify.recovery import recovered
 from connect.notify.retry_policy import CircuitBreaker, next_try
 from connect.notify.triggers import page_trigger
@@ -200,6 +200,38 @@ def test_an_end_that_was_being_sent_in_a_crash_and_an_alert_behind_it_leave_no_p
     page = recovered([page], PAGER, 3)[0].page
     page = page.apply(met, PAGER, 4, busy=False)
     assert shown(page) == ["end resolve response/1"]
+
+
+def test_a_page_that_an_alert_before_a_crash_may_have_opened_is_ended() -> None:
+    """A crash has left an alert and the newer one in its place, another one the first of the rows of an attempt."""
+    first = after(PAGER, "breached").started().pending[0]
+    newer = first._replace(id="1", seq=1, attempted=False, record_at=1)
+    left = replace(after(PAGER, "breached"), pending=(first, newer))
+    closing = replace(trigger("closed", id_="end"), at=2)
+    page = recovered([left], PAGER, 9)[0].page.started().apply(closing, PAGER, 9, busy=True)
+    assert shown(page) == ["0 trigger response/1", "end/response/1 resolve response/1"]
+    ended = first._replace(id="end", action="resolve", key="other", seq=1, attempted=False, opens=False)
+    reopened = replace(left, pending=(first, ended, newer._replace(seq=2)))
+    assert [each.opens for each in recovered([reopened], PAGER, 9)[0].page.pending] == [True, False, True]
+
+
+def test_the_page_of_a_parked_end_that_is_not_sent_is_ended_with_the_alert_that_was_never_sent() -> None:
+    """The alert was taken for one that would open the page, which the parked end had left open."""
+    end = after(PAGER, "breached").started().delivered().apply(trigger("closed", id_="e"), PAGER, 3, busy=False).head
+    again = replace(trigger("breached", id_="again", metric="response", instance=1), at=5)
+    closing = replace(trigger("closed", id_="end"), at=7)
+    page = Page("inc-1").apply(again, PAGER, 5, busy=False)
+    assert page.apply(closing, PAGER, 7, busy=False).pending == ()
+    assert why_not_retried(end, page, PAGER) is not None
+    page = not_retried(page, end).apply(closing, PAGER, 7, busy=False)
+    assert shown(page) == ["end/response/1 resolve response/1"]
+
+
+def test_a_retried_post_of_an_end_says_that_a_digest_tells_of_the_reopening() -> None:
+    end = after(ROOM, "breached").started().delivered().apply(trigger("closed", id_="e"), ROOM, 3, busy=False).head
+    again = replace(trigger("breached", id_="again", metric="response", instance=1), at=5)
+    page = folded(Page("inc-1").apply(again, ROOM, 5, busy=False), "digest")
+    assert title(requeued(page, end, ROOM, 9).head.event, "en").endswith(", reopened since)")
 
 
 def test_an_alert_of_a_reopening_takes_no_place_before_the_closing() -> None:
