@@ -77,7 +77,12 @@ class RulesSection(EnvironmentSettings):
 class WorkerSection(EnvironmentSettings):
     """The worker. `sla topics` reads the number of partitions and replicas too, the notifier the session timeout."""
 
-    app_id: str = Field("sla", description="Names consumer groups and transactional ids; one per deployment.")
+    app_id: str = Field(
+        "sla",
+        pattern=r"^\S(.*\S)?$",
+        description="Names consumer groups and transactional ids; one per deployment.",
+        json_schema_extra=about(allowed="any text without a space at either end"),
+    )
     partitions: int = Field(
         8,
         ge=1,

@@ -104,9 +104,12 @@ def is_sqlite(connection: Connection | Engine) -> bool:
 def _sqlite(url: URL) -> Engine:
     assert url.database is not None
     file = Path(url.database).absolute()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        file.touch(mode=0o600, exist_ok=False)  # SQLite gives its other files the same mode
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.touch(mode=0o600)  # SQLite gives its other files the same mode
+    except OSError as error:
+        raise SettingsError(f"SLA_BOARD_DATABASE_URL: {file} can't be made: {error.strerror}") from error
     engine = create_engine(url, pool_size=8, max_overflow=40, connect_args={"timeout": _WAIT_S})
 
     @event.listens_for(engine, "connect")

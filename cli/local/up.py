@@ -50,7 +50,7 @@ def up(
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         _check_ports({"--port": port, "--intake-port": intake_port} | ({"--board-port": board_port} if board else {}))
-        data.mkdir(parents=True, exist_ok=True)
+        _make(data)
         with Stack(data, port=port) as stack:
             stack.apply_topics()
             stack.start_worker(stop=stop)
@@ -84,6 +84,14 @@ def up(
     except (BrokerError, StackError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
+
+
+def _make(data: Path) -> None:
+    """Raises StackError."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"{data} can't be made: {error.strerror}; --data names another directory") from error
 
 
 def _check_ports(ports: Mapping[str, int]) -> None:

@@ -37,7 +37,10 @@ def report(
         Path | None, typer.Option("--output", metavar="FILE", help="Write to this file, whole or not at all.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit code 1 when a final or adjusted month missed its guarantee.")
+        bool,
+        typer.Option(
+            "--check", help="Exit code 1 when a final or adjusted month missed its guarantee, or there is no statement."
+        ),
     ] = False,
     customer: Annotated[
         bool, typer.Option("--customer", help="The statement of --tenant for --month, for the customer to read.")
@@ -53,7 +56,8 @@ def report(
     With --customer, the output is the month's statement with its arithmetic, and nothing internal. --lang is the
     language of its text and of its HTML page.
 
-    Exit code 1: with --check, a guarantee was missed; with --customer, there is no statement of that month.
+    Exit code 1: with --check, a guarantee was missed, or there is no statement of --tenant, --month or --quarter;
+    with --customer, there is no statement of that month.
     """
     from cli.support.console import safe
 
@@ -68,7 +72,8 @@ def report(
         wrong_use("--lang applies only with --customer; add it")
     settings = settings_of(brokers, prefix)
     found = read_report(settings, tenant, months)
-    if (tenant or months) and not found.statements:
+    absent = bool(tenant or months) and not found.statements
+    if absent:
         named = " ".join(
             filter(None, (tenant and f"of {safe(tenant)}", (month or quarter) and f"for {month or quarter}"))
         )
@@ -78,7 +83,7 @@ def report(
         _print(found)
     else:
         _write(_text(found, format_, title, settings), output)
-    if check and found.missed:
+    if check and (found.missed or absent):
         raise typer.Exit(FOUND)
 
 

@@ -124,3 +124,10 @@ def test_a_postgresql_server_that_vanishes_is_noticed(postgresql: str) -> None:
     idle, interval, count = (int(given[f"keepalives_{name}"]) for name in ("idle", "interval", "count"))
     assert idle + interval * count <= 30
     assert int(given["tcp_user_timeout"]) <= 30_000
+
+
+def test_a_file_that_cannot_be_made_is_told_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for where in (tmp_path / "file", Path("/proc")):
+        with pytest.raises(SettingsError, match=rf"^SLA_BOARD_DATABASE_URL: {where}/board.db can't be made: "):
+            open_engine(f"sqlite:///{where}/board.db")

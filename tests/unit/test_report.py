@@ -368,7 +368,10 @@ def test_a_report_without_statements_says_so(monkeypatch: pytest.MonkeyPatch) ->
     """A misspelled tenant or month must not pass for one that kept its guarantee."""
     assert not CliRunner().invoke(app, ["report", "--json", "--month", "2026-01"]).stderr
     monkeypatch.setattr("cli.reports.report.read_report", lambda *_: SAMPLE._replace(statements=[]))
-    ended = CliRunner().invoke(app, ["report", "--json", "--check", "--tenant", "acmee", "--quarter", "2026-Q1"])
+    words = ["report", "--json", "--tenant", "acmee", "--quarter", "2026-Q1"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    ended = CliRunner().invoke(app, [*words, "--check"])
+    assert ended.exit_code == 1
     assert ended.stderr == ("warning: there is no statement of acmee for 2026-Q1; `sla credits list` lists all\n")
     json.loads(ended.stdout)
     assert not CliRunner().invoke(app, ["report", "--json"]).stderr

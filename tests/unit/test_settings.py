@@ -40,6 +40,15 @@ def test_a_variable_that_no_process_reads_is_refused_with_the_one_that_was_meant
         check_variables({name: "x", "PATH": "/bin"})
 
 
+@pytest.mark.parametrize("name", ["", " ", " sla", "sla "])
+def test_an_app_id_that_nobody_sees_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLA_APP_ID", name)
+    with pytest.raises(SettingsError, match=r"^SLA_APP_ID: .* can't be used; allowed: any text without a space"):
+        read_settings()
+    monkeypatch.setenv("SLA_APP_ID", "s")
+    assert read_settings().app_id == "s"
+
+
 def test_one_environment_may_serve_all_processes() -> None:
     names = [each.variable for section in CLASSES for each in settings_of(section)]
     names += [*OTHER_VARIABLES, "SLA_SASL_PASSWORD_FILE", "SLA_INTAKE_PROMETHEUS_TOKEN", "SLA_NOTIFY_TOKYO_URL"]

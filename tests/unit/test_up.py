@@ -220,3 +220,13 @@ def test_the_first_start_makes_tokens_for_two_people_and_prints_them_once(tmp_pa
     second = "\n".join(LocalBoard("127.0.0.1:1", tmp_path, 8090).how_to_sign_in())
     assert "slab_" not in second
     assert "board-tokens.json" in second
+
+
+def test_a_directory_that_cannot_be_made_is_told_with_its_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up, "_check_ports", lambda _: None)
+    (tmp_path / "file").write_text("")
+    ended = CliRunner().invoke(app, ["up", "--data", str(tmp_path / "file" / "up")])
+    assert ended.exit_code == 2
+    assert ended.stderr == f"error: {tmp_path}/file/up can't be made: Not a directory; --data names another directory\n"
