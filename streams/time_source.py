@@ -9,12 +9,16 @@ from typing import Protocol
 _LONGEST_WAIT_S = 1.0  # a wall clock can be stepped, so check again at least this often
 
 
-class TimeSource(Protocol):
-    """Wall time in microseconds since the epoch, UTC, and waiting by it."""
+class Clock(Protocol):
+    """Wall time in microseconds since the epoch, UTC."""
 
     def now(self) -> int:
         """The present instant."""
         ...
+
+
+class TimeSource(Clock, Protocol):
+    """Wall time, and waiting by it."""
 
     async def wait(self, event: asyncio.Event, until: int | None) -> None:
         """Return when `event` is set or, at the latest, soon after `until`; may return early: a wake-up is a hint."""

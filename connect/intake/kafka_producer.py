@@ -33,7 +33,7 @@ from streams.kafka.topic_shape import TopicShape
 from streams.log_damper import CrashLog, LogDamper
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
-from streams.time_source import SystemTimeSource, TimeSource
+from streams.time_source import Clock, SystemTimeSource
 
 _TOPICS = (INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC)
 #: Topics of events; others carry values that are no events.
@@ -82,9 +82,10 @@ class KafkaPublisher:
         timeout_s: float,
         frame: Callable[[], Framing] = Framing,
         topics: TopicShape | None = None,
-        clock: TimeSource | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self._time = KafkaTime(clock or SystemTimeSource())
+        self._clock = clock or SystemTimeSource()
+        self._time = KafkaTime(self._clock)
         self._topics = topics
         self.in_flight = ByteBudget(limit)
         self._shares = FairShares(self.in_flight)
@@ -194,11 +195,11 @@ class KafkaPublisher:
             headers=record.headers,
         )
         self._waiting[future] = asyncio.get_running_loop().time()
-        place = record.topic, partition
-        future.add_done_callback(lambda done: self._done(done, record.sender, size, place))
+        place, sent_at = (record.topic, partition), self._clock.now()
+        future.add_done_callback(lambda done: self._done(done, record.sender, size, place, sent_at))
         return future
 
-    def _done(self, future: asyncio.Future[Any], sender: str, size: int, place: tuple[str, int]) -> None:
+    def _done(self, future: asyncio.Future[Any], sender: str, size: int, place: tuple[str, int], sent_at: int) -> None:
         """Bytes stay reserved until Kafka has responded, even after the request timed out, so memory is bounded."""
         self._waiting.pop(future, None)
         self._shares.release(sender, size)
@@ -209,7 +210,7 @@ class KafkaPublisher:
         self._acknowledged_s = future.get_loop().time()
         # Topics of events have the time at which Kafka appended a record; others have that of its writer.
         if acknowledged.timestamp_type == _APPENDED:
-            self._time.appended(acknowledged.timestamp * 1000, place)
+            self._time.appended(acknowledged.timestamp * 1000, place, sent_at)
 
     def _refused(self, records: Sequence[OutgoingRecord], error: KafkaError) -> Unavailable:
         topics = sorted({f"{self._prefix}.{record.topic}" for record in records})

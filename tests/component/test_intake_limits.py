@@ -171,7 +171,7 @@ def test_bodies_of_every_size_are_translated_once_an_acknowledgement_has_told_th
 
         async def publish(self, records: Sequence[OutgoingRecord]) -> None:
             await super().publish(records)
-            self.time.appended(self.machine.now(), ("incident-events.v1", 0))
+            self.time.appended(self.machine.now(), ("incident-events", 0), self.machine.now())
 
         def clock_ahead(self) -> int | None:
             return self.time.machine_ahead()

@@ -692,17 +692,68 @@ def test_one_broker_with_a_right_clock_tells_that_the_machine_has_one() -> None:
         time = kafka_time.KafkaTime(clock)
         received = kafka_time.ReceiptClock(clock, time.machine_ahead, 5 * MINUTE)
         assert time.machine_ahead() is None
-        time.appended(clock.now() - HOUR, ("incident-events", 0))
+        time.appended(clock.now() - HOUR, ("incident-events", 0), clock.now())
         assert abs(received.now() - (clock.now() - HOUR)) < MINUTE
-        time.appended(clock.now(), ("incident-events", 1))
-        time.appended(clock.now() - HOUR, ("incident-events", 0))
+        time.appended(clock.now(), ("incident-events", 1), clock.now())
+        time.appended(clock.now() - HOUR, ("incident-events", 0), clock.now())
         assert abs(received.now() - clock.now()) < MINUTE
         assert abs((time.now() or 0) - (clock.now() - HOUR)) < MINUTE, "that of the broker that was heard last"
         before = clock.now
         clock.now = lambda: before() + HOUR  # type: ignore[method-assign]
         assert (time.machine_ahead(), time.now()) == (None, None), "the clock was set"
-        time.appended(before(), ("incident-events", 0))
+        time.appended(before(), ("incident-events", 0), clock.now())
         assert abs(received.now() - before()) < MINUTE
+
+    run(scenario)
+
+
+def test_the_clock_of_kafka_is_compared_once_for_each_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request asks for the difference several times, and there may be many partitions."""
+
+    async def scenario() -> None:
+        looks, passed, loop = 0, 0, asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "time", lambda: passed / SECOND)
+
+        class Clock:
+            def now(self) -> int:
+                nonlocal looks
+                looks += 1
+                return parse_rfc3339(NOW) + passed
+
+        clock = Clock()
+        time = kafka_time.KafkaTime(clock)
+
+        def appended(number: int, ahead: int) -> None:
+            time.appended(clock.now() - ahead, ("incident-events", number), clock.now())
+
+        for number in range(100):
+            appended(number, (100 - number) * SECOND)
+        looks = 0
+        assert (time.machine_ahead(), looks) == (SECOND, 1)
+        appended(98, -MINUTE)
+        assert time.machine_ahead() == SECOND
+        appended(99, 4 * SECOND)  # that of 98 was the second nearest
+        assert time.machine_ahead() == 3 * SECOND
+        passed = 11 * MINUTE
+        appended(0, HOUR)
+        assert time.machine_ahead() == HOUR, "the others are of long ago"
+
+    run(scenario)
+
+
+def test_an_acknowledgement_that_is_read_late_makes_no_clock_differ() -> None:
+    """A process that stands still for minutes reads what Kafka has answered long before."""
+
+    async def scenario() -> None:
+        clock = HandClock()
+        time = kafka_time.KafkaTime(clock)
+        sent_at, clock.at = clock.at, clock.at + 20 * MINUTE
+        time.appended(sent_at + SECOND, ("incident-events", 0), sent_at)
+        assert (time.machine_ahead(), time.now()) == (0, None)
+        time.appended(sent_at - HOUR, ("incident-events", 0), sent_at)
+        assert time.machine_ahead() == HOUR
+        time.appended(clock.at + HOUR, ("incident-events", 0), sent_at)
+        assert time.machine_ahead() == -HOUR
 
     run(scenario)
 
