@@ -9,7 +9,7 @@ from typing import Protocol
 _LONGEST_WAIT_S = 1.0  # a wall clock can be stepped, so check again at least this often
 
 
-class Clock(Protocol):
+class PresentTime(Protocol):
     """Wall time in microseconds since the epoch, UTC."""
 
     def now(self) -> int:
@@ -17,7 +17,7 @@ class Clock(Protocol):
         ...
 
 
-class TimeSource(Clock, Protocol):
+class TimeSource(PresentTime, Protocol):
     """Wall time, and waiting by it."""
 
     async def wait(self, event: asyncio.Event, until: int | None) -> None:

@@ -33,7 +33,7 @@ from streams.kafka.topic_shape import TopicShape
 from streams.log_damper import CrashLog, LogDamper
 from streams.serde.confluent_framing import Framing
 from streams.serde.input_records import CONTRACT_EVENTS, INCIDENT_EVENTS
-from streams.time_source import Clock, SystemTimeSource
+from streams.time_source import PresentTime, SystemTimeSource
 
 _TOPICS = (INCIDENT_EVENTS, CONTRACT_EVENTS, REJECTED_TOPIC)
 #: Topics of events; others carry values that are no events.
@@ -82,7 +82,7 @@ class KafkaPublisher:
         timeout_s: float,
         frame: Callable[[], Framing] = Framing,
         topics: TopicShape | None = None,
-        clock: Clock | None = None,
+        clock: PresentTime | None = None,
     ) -> None:
         self._clock = clock or SystemTimeSource()
         self._time = KafkaTime(self._clock)

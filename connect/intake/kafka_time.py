@@ -15,7 +15,7 @@ import structlog
 
 from streams.log_damper import LogDamper
 from streams.sla.instants import MINUTE, SECOND
-from streams.time_source import Clock
+from streams.time_source import PresentTime
 
 _LOG_EVERY = 60 * SECOND
 #: For so long an acknowledgement tells the time.
@@ -41,7 +41,7 @@ class KafkaTime:
     """What acknowledgements tell of Kafka's clock. Instants and spans are in microseconds, the loop's clock in
     seconds."""
 
-    def __init__(self, machine: Clock) -> None:
+    def __init__(self, machine: PresentTime) -> None:
         self._machine = machine
         self._last: _Appended | None = None
         self._of_places: dict[tuple[str, int], _Appended] = {}
@@ -95,7 +95,7 @@ class ReceiptClock:
     """`ahead` is how far the machine's clock is ahead of Kafka's (behind: negative), in microseconds, or None while
     that is not known. Up to `tolerated` the machine's clock counts."""
 
-    def __init__(self, machine: Clock, ahead: Callable[[], int | None], tolerated: int) -> None:
+    def __init__(self, machine: PresentTime, ahead: Callable[[], int | None], tolerated: int) -> None:
         self._machine = machine
         self._ahead = ahead
         self._tolerated = tolerated

@@ -56,9 +56,6 @@ class HandClock:
     def now(self) -> int:
         return self.at
 
-    async def wait(self, event: asyncio.Event, until: int | None) -> None:
-        raise AssertionError("the intake does not wait by this clock")
-
 
 class HeldPublisher:
     """A way to Kafka that acknowledges when `open` is set, and fails with `trouble`."""

@@ -31,8 +31,9 @@ NO_BODY = b"POST /v1/hooks/jira HTTP/1.1\r\nHost: x\r\nX-Hub-Signature: sha256=0
 class Listening:
     """An intake behind the server of its process."""
 
-    def __init__(self, intake: Intake, server: HttpServer) -> None:
+    def __init__(self, intake: Intake, clock: HandClock, server: HttpServer) -> None:
         self.intake = intake
+        self._clock = clock
         self.port = int(server.address.rpartition(":")[2])
         self._server = server
 
@@ -58,7 +59,7 @@ class Listening:
 
     async def signed_webhook(self) -> int:
         body = recorded("jira-created")
-        self.intake._clock.at += 1_000_000  # type: ignore[attr-defined]
+        self._clock.at += 1_000_000
         return (await self.ask(post(JIRA, body, Connection="close", **signed("jira", body, 0))))[0]
 
     def metric(self, name: str, **labels: str) -> float:
@@ -81,13 +82,14 @@ def chunked(body: bytes) -> bytes:
 async def listening(*, settings: IntakeSettings | None = None, **limits: float) -> AsyncIterator[Listening]:
     sources = load_mapping(ROOT / "examples" / "intake.yaml")
     mapping = LoadedMapping(sources, read_secrets(sources.values(), SECRETS))
-    intake = Intake(mapping, settings or IntakeSettings(), HeldPublisher(), HandClock())
+    clock = HandClock()
+    intake = Intake(mapping, settings or IntakeSettings(), HeldPublisher(), clock)
     given = ConnectionLimits(**limits)  # type: ignore[arg-type]
     server = HttpServer(
         intake.app(), "127.0.0.1", 0, measured=intake.metrics.http, limits=given, shutdown_timeout_s=STOP_S
     )
     async with server:
-        yield Listening(intake, server)
+        yield Listening(intake, clock, server)
 
 
 @pytest.mark.parametrize("half", [b"", HALF_HEAD, NO_BODY], ids=["nothing", "half a head", "no body"])

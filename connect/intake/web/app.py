@@ -37,7 +37,7 @@ from streams.log_damper import CrashLog, LogDamper
 from streams.service_process import health_routes
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import SECOND
-from streams.time_source import Clock
+from streams.time_source import PresentTime
 
 #: What a request for the last requests gets without a `limit`.
 _REQUESTS_AT_ONCE = 100
@@ -56,7 +56,7 @@ class Intake:
         mapping: LoadedMapping,
         settings: IntakeSettings,
         publisher: RecordPublisher,
-        clock: Clock,
+        clock: PresentTime,
         post: Post = post_reply,
         tracer: Tracer | None = None,
         reader: Callable[[], HeartbeatReader] | None = None,

@@ -9,7 +9,7 @@ from connect.intake.loaded_mapping import LoadedMapping
 from connect.intake.mapping.rules import Source
 from connect.intake.web.limits import SourceRateLimits
 from connect.intake.web.request_guard import RequestGuard
-from streams.time_source import Clock
+from streams.time_source import PresentTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class MappingInForce:
     rates: SourceRateLimits
 
     @classmethod
-    def of(cls, loaded: LoadedMapping, clock: Clock, previous: MappingInForce | None = None) -> MappingInForce:
+    def of(cls, loaded: LoadedMapping, clock: PresentTime, previous: MappingInForce | None = None) -> MappingInForce:
         """`previous` is the one that it replaces."""
         by_token = [source for source in loaded.sources.values() if format_of(source).translate is None]
         callers = tuple(source for source in by_token if not format_of(source).heartbeats)

@@ -36,7 +36,7 @@ from connect.intake.web.traces import RequestTrace, RequestTraces
 from streams.log_damper import CrashLog, LogDamper
 from streams.sla.arrival import TimeLimits
 from streams.sla.instants import SECOND
-from streams.time_source import Clock
+from streams.time_source import PresentTime
 
 _MAX_LOGGED_CHARACTERS = 256
 #: Outcomes that are in memory at once of a request: each part is published before the next one is translated.
@@ -59,7 +59,7 @@ class Receiver:
         publisher: RecordPublisher,
         metrics: IntakeMetrics,
         settings: IntakeSettings,
-        clock: Clock,
+        clock: PresentTime,
         replies: Replies,
         recent: RecentRequests,
         threads: BodyThreads,

@@ -12,13 +12,13 @@ from connect.intake.formats.source_format import AuthenticationError, Credential
 from connect.intake.mapping.rules import Source
 from connect.intake.signatures import Secrets
 from connect.intake.web.responses import unauthorized
-from streams.time_source import Clock
+from streams.time_source import PresentTime
 
 
 class RequestGuard:
     """Identifies the sender of a request. Each format's own module defines how its senders authenticate."""
 
-    def __init__(self, secrets: Secrets, clock: Clock) -> None:
+    def __init__(self, secrets: Secrets, clock: PresentTime) -> None:
         self._secrets = secrets
         self._clock = clock
 

@@ -12,7 +12,7 @@ from connect.intake.mapping.rules import Source
 from connect.intake.outcome import EventItem, ItemOutcome
 from connect.intake.translate import Outcomes
 from connect.intake.web.responses import RequestRejected
-from streams.time_source import Clock
+from streams.time_source import PresentTime
 from streams.tracing.context import HEADER, context_of, is_traceparent, same_trace, traceparent_of
 
 _NS = 1_000
@@ -49,7 +49,7 @@ class RequestTrace:
 class RequestTraces:
     """Makes a span for each request of a known sender, where there is a tracer."""
 
-    def __init__(self, tracer: Tracer | None, clock: Clock) -> None:
+    def __init__(self, tracer: Tracer | None, clock: PresentTime) -> None:
         self._tracer = tracer
         self._clock = clock
 
