@@ -28,13 +28,7 @@ def why_not_retried(message: Message, page: Page, destination: Destination) -> s
 def not_retried(page: Page, message: Message) -> Page:
     """An end that is not sent leaves its page open: an alert that waits to open it again updates it, so that the end of
     the alert is sent also where the alert never was."""
-    if message.action == "trigger":
-        return page
-    pending = tuple(
-        each._replace(opens=False) if each.clock == message.clock and each.opens and not each.attempted else each
-        for each in page.pending
-    )
-    return replace(page, pending=pending)
+    return page if message.action == "trigger" else _left_open(page, message.clock)
 
 
 def requeued(page: Page, message: Message, destination: Destination, now: int) -> Page:
@@ -44,11 +38,21 @@ def requeued(page: Page, message: Message, destination: Destination, now: int) -
     event = message.event
     if message.action == "resolve" and destination.kind.latest_only and _opened_since(page, message):
         event = {**event, "data": {**event["data"], REOPENED: True}}
+        page = _left_open(page, *page.open)  # its end is told too, or this would be the last word
     message = message._replace(
         seq=page.next_seq(now), since=now, due=now, tries=0, attempted=True, opens=False, kind=destination.kind.name,
         event=event,
     )  # fmt: skip
     return replace(page, pending=(*page.pending, *with_end(message, destination)))
+
+
+def _left_open(page: Page, *clocks: str) -> Page:
+    """The alerts of these clocks that wait open no page."""
+    pending = tuple(
+        each._replace(opens=False) if each.clock in clocks and each.opens and not each.attempted else each
+        for each in page.pending
+    )
+    return replace(page, pending=pending)
 
 
 def _opened_since(page: Page, end: Message) -> bool:

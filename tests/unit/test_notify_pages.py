@@ -227,6 +227,15 @@ def test_the_page_of_a_parked_end_that_is_not_sent_is_ended_with_the_alert_that_
     assert shown(page) == ["end/response/1 resolve response/1"]
 
 
+def test_a_retried_post_of_an_end_is_not_the_last_word_though_the_alert_of_the_reopening_was_never_sent() -> None:
+    end = after(ROOM, "breached").started().delivered().apply(trigger("closed", id_="e"), ROOM, 3, busy=False).head
+    again = replace(trigger("breached", id_="again", metric="response", instance=1), at=5)
+    page = requeued(Page("inc-1").apply(again, ROOM, 5, busy=False), end, ROOM, 6)
+    assert title(page.pending[-1].event, "en").endswith(", reopened since)")
+    page = page.apply(replace(trigger("closed", id_="end"), at=7), ROOM, 7, busy=False)
+    assert shown(page) == ["e resolve", "end resolve"]
+
+
 def test_a_retried_post_of_an_end_says_that_a_digest_tells_of_the_reopening() -> None:
     end = after(ROOM, "breached").started().delivered().apply(trigger("closed", id_="e"), ROOM, 3, busy=False).head
     again = replace(trigger("breached", id_="again", metric="response", instance=1), at=5)
