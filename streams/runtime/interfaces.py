@@ -51,7 +51,7 @@ class TaskLog(Protocol):
         ...
 
     def replay(self) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
-        """The task's changelog from its first row to its last stable one."""
+        """Every row of the task's changelog. A transaction of another program that hides rows raises too."""
         ...
 
     async def committed(self) -> Mapping[str, int]:

@@ -83,6 +83,11 @@ def test_the_products_services_have_settings_that_exist_and_no_rights(name: str)
         assert environment["HEALTH"] in {*ports, "8088", "8090"}  # the intake's and the board's are the defaults
 
 
+@pytest.mark.parametrize("name", ["kafka", "postgres"])
+def test_what_keeps_data_has_time_to_close_its_files(name: str) -> None:
+    assert SERVICES[name]["stop_grace_period"] == "60s"
+
+
 def test_compose_refers_to_what_exists() -> None:
     for name, service in SERVICES.items():
         assert re.search(r":v?\d", service["image"]), f"{name}: the image has no version"
