@@ -30,6 +30,7 @@ from connect.intake.heartbeats.rows import (
 from connect.intake.heartbeats.silence_detector import SilenceDetector, silence_begins
 from connect.intake.kafka_records import OutgoingRecord
 from connect.intake.mapping.monitors import MonitorRule
+from streams.errors import SlaError
 from streams.sla.instants import SECOND, format_rfc3339, parse_rfc3339
 from tests.waiting import TIMEOUT_S, until
 
@@ -349,6 +350,10 @@ def test_a_partition_that_nobody_leads_at_the_start_keeps_no_other_monitors_unwa
         assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["heartbeats_unavailable"]
         listening = partial(intake.metrics.registry.get_sample_value, "sla_intake_heartbeats_listening")
         assert listening() == 0
+        with capture_logs() as logs:
+            for reason in ("Kafka does not answer", "nobody leads it") * 3:
+                intake.heartbeats._ended(SlaError(reason))
+        assert [each["reason"] for each in logs] == ["Kafka does not answer"]  # the other one is in the log already
         reader.leaderless = reader.problem = None
         cluster.hangs = lambda _: False
         await passes(cluster, 3, intake)

@@ -138,3 +138,10 @@ def test_what_was_written_by_the_clock_of_a_writer_has_no_meaning() -> None:
 def test_a_topic_that_keeps_the_instants_of_writers_is_told_with_what_to_do() -> None:
     with pytest.raises(SlaError, match=r"sla\.heartbeats has message\.timestamp\.type CreateTime.*`sla topics apply`"):
         asyncio.run(reader(APPEND_TIME, CREATE_TIME).read())
+
+
+def test_no_record_is_held_against_a_topic_of_which_the_end_is_not_known_yet() -> None:
+    made = reader(CREATE_TIME, APPEND_TIME)
+    made._ends = {}
+    rows = asyncio.run(made.read())
+    assert [(row.key, row.at) for row in rows] == [(None, 0), (b"beat/jobs/a", 7_001_000)]

@@ -133,10 +133,10 @@ class KafkaHeartbeatReader:
 
     def _row(self, partition: TopicPartition, record: Any) -> LogRow:
         """A record as a row. One from before the topic was set up rightly has no meaning: by clocks of writers that
-        differ, monitors would be silent that are not. Raises SlaError where that is so now."""
+        differ, monitors would be silent that are not. Raises SlaError where that is so now, once the end is known."""
         if record.timestamp_type != _CREATE_TIME:
             return LogRow(partition.partition, record.offset, record.key, record.value, record.timestamp * 1000)
-        if record.offset >= self._ends.get(partition, 0):
+        if record.offset >= self._ends.get(partition, record.offset + 1):
             raise SlaError(
                 f"{partition.topic} has message.timestamp.type CreateTime; it must be LogAppendTime: "
                 "`sla topics apply` sets it"

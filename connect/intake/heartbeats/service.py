@@ -96,6 +96,7 @@ class Heartbeats:
         """Those of which the last one failed."""
         self._log = structlog.get_logger("connect.intake.heartbeats")
         self._damper = LogDamper(_LOG_EVERY_S)
+        self._told: set[str] = set()  # reasons logged since all was well
         self._crashes = CrashLog(self._log, "heartbeats_failed")
 
     @property
@@ -192,7 +193,8 @@ class Heartbeats:
                 self._crashes.caught(error)
                 self.problem, self._failed = f"internal error: {type(error).__name__}", True
                 return
-        if reason != self.problem:
+        if reason not in self._told:
+            self._told.add(reason)
             self._log.warning("heartbeats_unavailable", reason=reason)
         self.problem = reason
 
@@ -337,6 +339,7 @@ class Heartbeats:
         if live and not self._failing and self.problem is not None:
             self._log.info("heartbeats_heard", monitors=sum(state.monitors_of.total() for state in self._partitions))
             self.problem = None
+            self._told.clear()
         self._failed = self._failed and not live
         self._metrics.heartbeats_listening.set(int(live and not self._failing))
         silences = sum(state.silence_count for state in self._partitions)
