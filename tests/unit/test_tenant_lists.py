@@ -6,8 +6,10 @@ import tracemalloc
 from typing import Any
 
 from streams.serde.codec import decode, encode
+from streams.sla.credits.impact_index import Impacts
 from streams.sla.credits.maintenance import Maintenance
-from streams.sla.events import Event, Position
+from streams.sla.erasure import Erasures
+from streams.sla.events import Event, MaintenanceScheduled, Position
 from streams.sla.facts import to_event
 from streams.sla.impact import ImpactCopy, impact_copy
 from streams.sla.instants import DAY, HOUR
@@ -71,6 +73,24 @@ def test_impact_lists_that_name_the_same_tenants_share_the_list() -> None:
     first, second = outage(1), outage(2)
     assert first.impacts[0].tenant_ids == tuple(NAMES)
     assert first.impacts[0].tenant_ids is second.impacts[0].tenant_ids
+
+
+def test_lists_are_shared_after_an_erasure_too() -> None:
+    impacts = Impacts()
+    for number in range(2):
+        impacts.put(outage(number))
+    first, second = impacts.erase_tenant(NAMES[0], "erased-1")
+    assert first.impacts[0].tenant_ids == ("erased-1", *NAMES[1:])
+    assert first.impacts[0].tenant_ids is second.impacts[0].tenant_ids
+
+    maintenance, erasures = Maintenance(), Erasures(b"key")
+    for number in range(2):
+        maintenance.add(window(number), 0, PLACE)
+    erasures.add(erasures.pseudonym(NAMES[0]))
+    erased = [event.payload for event, _, _ in maintenance.erase_tenant(NAMES[0], erasures)]
+    lists = [payload.tenant_ids for payload in erased if isinstance(payload, MaintenanceScheduled)]
+    assert lists[0][0] == erasures.pseudonym(NAMES[0])
+    assert lists[0] is lists[1]
 
 
 def test_a_list_keeps_its_order_and_short_ones_are_not_searched() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from streams.sla.credits.time_index import PLATFORM, TimeIndex
 from streams.sla.impact import Impact, ImpactCopy
+from streams.sla.tenant_lists import shared
 
 _Buckets = dict[tuple[str, ...], set[int | None]]
 """Index keys of intervals, and the buckets that these are listed in."""
@@ -68,7 +69,9 @@ class Impacts:
         changed = []
         for incident_id in sorted(self._index.names(tenant)):
             old = self._lists[incident_id]
-            named = (tuple(pseudonym if one == tenant else one for one in i.tenant_ids) for i in old.impacts)
+            named = (
+                shared(tuple(pseudonym if one == tenant else one for one in i.tenant_ids)).names for i in old.impacts
+            )
             impacts = tuple(i._replace(tenant_ids=names) for i, names in zip(old.impacts, named, strict=True))
             self._lists[incident_id] = old._replace(impacts=impacts)
             changed.append(self._lists[incident_id])

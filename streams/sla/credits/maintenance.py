@@ -179,7 +179,7 @@ class Maintenance:
             for index, fact in enumerate(facts):
                 payload = fact.event.payload
                 if isinstance(payload, MaintenanceScheduled) and tenant in payload.tenant_ids:
-                    event = erasures.event(fact.event)
+                    event = _with_shared_list(erasures.event(fact.event))
                     facts[index] = fact._replace(event=event)
                     changed.append((event, fact.arrival, fact.position))
             if len(changed) > before:
