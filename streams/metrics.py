@@ -206,11 +206,7 @@ INTAKE_HELD = _gauge(
     "Memory of bodies being read, of records not acknowledged, of what replies are about, and of the last requests.",
     "what",
 )
-INTAKE_CLOCK_AHEAD = _gauge(
-    "sla_intake_clock_ahead_seconds",
-    "seconds",
-    "How far its clock is ahead of Kafka's; 0 also while that is not known, as after a start.",
-)
+INTAKE_CLOCK_AHEAD = _gauge("sla_intake_clock_ahead_seconds", "seconds", "How far its clock is ahead of Kafka's.")
 INTAKE_HEARTBEATS = _counter("sla_intake_heartbeats", "heartbeats", "Heartbeats acknowledged by Kafka.", "source")
 INTAKE_HEARTBEATS_LISTENING = _gauge(
     "sla_intake_heartbeats_listening",

@@ -96,7 +96,7 @@ class Heartbeats:
         """Those of which the last one failed."""
         self._log = structlog.get_logger("connect.intake.heartbeats")
         self._damper = LogDamper(_LOG_EVERY_S)
-        self._told: set[str] = set()  # reasons logged since all was well
+        self._reported: dict[type[BaseException], str] = {}  # reasons logged since all was well
         self._crashes = CrashLog(self._log, "heartbeats_failed")
 
     @property
@@ -193,8 +193,8 @@ class Heartbeats:
                 self._crashes.caught(error)
                 self.problem, self._failed = f"internal error: {type(error).__name__}", True
                 return
-        if reason not in self._told:
-            self._told.add(reason)
+        if self._reported.get(type(error)) != reason:
+            self._reported[type(error)] = reason
             self._log.warning("heartbeats_unavailable", reason=reason)
         self.problem = reason
 
@@ -330,16 +330,15 @@ class Heartbeats:
     async def _write(self, rows: Sequence[tuple[Row, int]]) -> None:
         """Write rows, each to its partition. Raises Unavailable."""
         encoded = [encode_row(row, partition, self._writer) for row, partition in rows]
-        await self._publisher.publish(
-            [OutgoingRecord(TOPIC, each.key, each.value, [], each.partition) for each in encoded]
-        )
+        records = [OutgoingRecord(TOPIC, each.key, each.value, [], each.partition) for each in encoded]
+        await self._publisher.publish(records)
 
     def _measure(self) -> None:
         live = all(state.live for state in self._partitions)
         if live and not self._failing and self.problem is not None:
             self._log.info("heartbeats_heard", monitors=sum(state.monitors_of.total() for state in self._partitions))
             self.problem = None
-            self._told.clear()
+            self._reported.clear()
         self._failed = self._failed and not live
         self._metrics.heartbeats_listening.set(int(live and not self._failing))
         silences = sum(state.silence_count for state in self._partitions)
