@@ -80,4 +80,11 @@ def _direct(target: Path) -> bool:
         found = target.stat()
     except FileNotFoundError:
         return False
-    return not S_ISREG(found.st_mode) or any(os.path.samestat(found, os.fstat(number)) for number in (1, 2))
+    return not S_ISREG(found.st_mode) or any(_is_output(found, number) for number in (1, 2))
+
+
+def _is_output(found: os.stat_result, number: int) -> bool:
+    try:
+        return os.path.samestat(found, os.fstat(number))
+    except OSError:  # closed, as by `>&-`
+        return False

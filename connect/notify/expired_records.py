@@ -48,8 +48,9 @@ class ExpiredRecords:
         found = []
         for where, start in starts.items():
             first, end = self._gaps.pop(where, (start, start))
-            if first + _END_OF_TRANSACTION < start <= end:
-                found.append(ExpiredUnread(where, first, start))
+            left = min(start, end)  # more may be deleted by now, which had been read
+            if first + _END_OF_TRANSACTION < left:
+                found.append(ExpiredUnread(where, first, left))
             at = self._next.get(where, start)
             if at + _END_OF_TRANSACTION < start:
                 found.append(ExpiredUnread(where, at, start))

@@ -28,6 +28,13 @@ def test_what_the_client_passed_over_before_kafka_was_asked_is_found() -> None:
     assert expired.found({ALERTS: 40}) == []
 
 
+def test_what_was_passed_over_is_found_also_where_kafka_has_deleted_more_since() -> None:
+    expired = ExpiredRecords()
+    expired.resumed({ALERTS: 10})
+    expired.read(ALERTS, 40, 79)
+    assert expired.found({ALERTS: 60}) == [ExpiredUnread(ALERTS, 10, 40)]
+
+
 def test_ends_of_transactions_and_what_was_read_are_no_loss() -> None:
     expired = ExpiredRecords()
     expired.resumed({ALERTS: 10})

@@ -69,11 +69,11 @@ def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
     reader.start()
     with whole_file("--output", pipe) as file:
         file.write(b"piped")
-    reader.join()
+    reader.join(timeout=120)
     assert (read, stat.S_ISFIFO(pipe.stat().st_mode)) == ([b"piped"], True)
 
 
@@ -102,6 +102,14 @@ def test_a_disk_that_is_full_is_told_once() -> None:
         with pytest.raises(CannotWrite) as found, whole_file("FILE", Path("/dev/full")) as file:
             file.write(b"x" * length)
         assert str(found.value) == "FILE: /dev/full can't be written: No space left on device"
+
+
+def test_a_closed_output_is_no_file_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "report").write_text("before\n")
+    code = "import pathlib, os; from cli.support.whole_file import whole_file; os.close(1)\n"
+    code += f"with whole_file('--output', pathlib.Path({str(tmp_path / 'report')!r})) as file: file.write(b'after\\n')"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    assert (tmp_path / "report").read_text() == "after\n"
 
 
 def test_a_directory_and_links_in_a_circle_are_one_line(tmp_path: Path) -> None:
