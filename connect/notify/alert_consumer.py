@@ -302,8 +302,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         for where in sorted(fetched, key=lambda each: each.topic != incidents):  # closings first, to be ordered
             ordering = self._orderings[where.partition]
             if where.topic in {alerts, incidents} and fetched[where]:
-                self._positions.read(where, fetched[where][0].offset)
-                self._positions.expired.read(where, fetched[where][0].offset, fetched[where][-1].offset)
+                self._positions.read(where, fetched[where][0].offset, fetched[where][-1].offset)
             for record, trigger in zip(fetched[where], triggers.get(where, repeat(None)), strict=False):
                 if where.topic == alerts:
                     close(where.partition, ordering.before(record.timestamp))

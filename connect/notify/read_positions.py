@@ -86,8 +86,9 @@ class ReadPositions:
                 found[where] = offset, commit_text(text)
         return found
 
-    def read(self, where: TopicPartition, first: int) -> None:
-        """Records from an offset on were read, and are about to be applied."""
+    def read(self, where: TopicPartition, first: int, last: int) -> None:
+        """The next records that there were, by their first and last offset, were read and are about to be applied."""
+        self.expired.read(where, first, last)
         if first == 0 and where in self._at_look:  # else nobody knows which topic the first record is of
             self._from_start.add(where)
         self._at_look.setdefault(where, first)

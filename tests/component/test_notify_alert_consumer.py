@@ -1190,8 +1190,8 @@ def test_what_others_wrote_into_a_commit_is_ignored() -> None:
 def test_a_topic_that_is_made_anew_soon_after_its_first_record_was_read_is_read_again() -> None:
     positions = ReadPositions()
     positions.same_topics(0)
-    positions.read(ALERTS, 0)
+    positions.read(ALERTS, 0, 0)
     positions.made_anew("sla.alerts")
     assert positions.places([ALERTS], "sla.alerts", "sla.incidents") == {ALERTS: 0}
-    positions.read(ALERTS, 0)
+    positions.read(ALERTS, 0, 0)
     assert positions.places([ALERTS], "sla.alerts", "sla.incidents") == {}

@@ -62,24 +62,18 @@ def state(name: str, value: str = "1x60", labels: str = TASK) -> Series:
     return {f'sla_task_state{{{labels},state="{name}"}}': value}
 
 
+def gauge(name: str, instance: str, wrong: str = "1x60", right: str = "0x60") -> Case:
+    """The alert of one process by its gauge; `right` are values without it."""
+    series = f'{name}{{instance="{instance}"}}'
+    return Case({series: wrong}, {"instance": instance}, ({series: right},))
+
+
 CASES: dict[str, Case] = {
     "SlaTaskHalted": Case(state("halted"), OF_TASK, (state("halted", "0x60"), state("recovering"))),
     "SlaNoWorker": Case(state("running", "1x30 0x30"), {}, (RUNS,)),
-    "SlaTopicsUnusable": Case(
-        {'sla_topics_unusable{instance="w1"}': "1x60"},
-        {"instance": "w1"},
-        ({'sla_topics_unusable{instance="w1"}': "0x60"},),
-    ),
-    "SlaPartitionsWithoutLeader": Case(
-        {'sla_partitions_without_leader{instance="w1"}': "2x60"},
-        {"instance": "w1"},
-        ({'sla_partitions_without_leader{instance="w1"}': "0x60"},),
-    ),
-    "SlaPartitionsUndecided": Case(
-        {'sla_partitions_undecided{instance="w1"}': "1x60"},
-        {"instance": "w1"},
-        ({'sla_partitions_undecided{instance="w1"}': "0x60"},),
-    ),
+    "SlaTopicsUnusable": gauge("sla_topics_unusable", "w1"),
+    "SlaPartitionsWithoutLeader": gauge("sla_partitions_without_leader", "w1", "2x60"),
+    "SlaPartitionsUndecided": gauge("sla_partitions_undecided", "w1"),
     "SlaTaskRecovering": Case(state("recovering"), OF_TASK, (state("recovering", "0x29 1x30"), RUNS)),
     "SlaTaskRestarts": Case(
         {f'sla_task_failures_total{{{TASK},kind="TaskFenced"}}': "0+1x60"},
@@ -167,11 +161,7 @@ CASES: dict[str, Case] = {
         {"destination": "on-call"},
         ({'sla_notify_up{destination="on-call"}': "1x60"}, {'sla_notify_up{destination="on-call"}': "1x37 0x30"}),
     ),
-    "SlaRoutingRefused": Case(
-        {'sla_notify_routing_outdated{instance="n1"}': "1x60"},
-        {"instance": "n1"},
-        ({'sla_notify_routing_outdated{instance="n1"}': "0x60"},),
-    ),
+    "SlaRoutingRefused": gauge("sla_notify_routing_outdated", "n1"),
     "SlaNotificationsParked": growth("sla_notify_parked_total", 'destination="on-call"', {"destination": "on-call"}),
     "SlaAlertsDeliveredLate": Case(
         histogram("sla_notify_arrival_to_delivery_seconds", 'destination="on-call"', "60", "300"),
@@ -206,27 +196,13 @@ CASES: dict[str, Case] = {
         {"source": "datadog"},
         ({'sla_intake_requests_total{source="datadog",status="202"}': "0+1x60"},),
     ),
-    "SlaMappingRefused": Case(
-        {'sla_intake_mapping_outdated{instance="i1"}': "1x60"},
-        {"instance": "i1"},
-        ({'sla_intake_mapping_outdated{instance="i1"}': "0x60"},),
-    ),
-    "SlaMonitorsUnwatched": Case(
-        {'sla_intake_heartbeats_problem{instance="i1"}': "1x60"},
-        {"instance": "i1"},
-        ({'sla_intake_heartbeats_problem{instance="i1"}': "0x60"},),
-    ),
-    "SlaIntakeClockDiffers": Case(
-        {'sla_intake_clock_ahead_seconds{instance="i1"}': "-90x60"},
-        {"instance": "i1"},
-        ({'sla_intake_clock_ahead_seconds{instance="i1"}': "50x60"},),
-    ),
+    "SlaMappingRefused": gauge("sla_intake_mapping_outdated", "i1"),
+    "SlaMonitorsUnwatched": gauge("sla_intake_heartbeats_problem", "i1"),
+    "SlaIntakeClockDiffers": gauge("sla_intake_clock_ahead_seconds", "i1", "-90x60", "50x60"),
     "SlaChangeNotApplied": growth(
         "sla_intake_unapplied_total", 'source="zendesk",change="deleted"', {"source": "zendesk"}
     ),
-    "SlaBoardStale": Case(
-        {'sla_board_up{instance="b1"}': "0x60"}, {"instance": "b1"}, ({'sla_board_up{instance="b1"}': "1x60"},)
-    ),
+    "SlaBoardStale": gauge("sla_board_up", "b1", "0x60", "1x60"),
     "SlaBoardBehind": Case(
         {'sla_board_lag_records{instance="b1",topic="alerts"}': "20000x60"},
         {"instance": "b1"},
@@ -237,11 +213,7 @@ CASES: dict[str, Case] = {
         {"reason": "unknown_token"},
         ({'sla_board_sign_in_failures_total{reason="unknown_token"}': "0+1x60"},),
     ),
-    "SlaAuditEventsWait": Case(
-        {'sla_board_audit_waiting_events{instance="b1"}': "3x60"},
-        {"instance": "b1"},
-        ({'sla_board_audit_waiting_events{instance="b1"}': "0x35 3x60"},),
-    ),
+    "SlaAuditEventsWait": gauge("sla_board_audit_waiting_events", "b1", "3x60", "0x35 3x60"),
     "SlaConnectionsRefused": growth(
         "sla_http_connections_closed_total", 'instance="i1",reason="refused"', {"instance": "i1"}
     ),
