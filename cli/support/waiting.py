@@ -163,6 +163,9 @@ def publish_facts(
             if not as_json:
                 done(len(sent))
             results = report_results(reader, sent, settings, required=wait is True)
+            if results.found is not None and any(each.code == "conflict" for each in results.found.rejected):
+                # Ids are made of what facts say: another command has said it since this one looked.
+                typer.echo("conflict: the same was said a moment before by another command, and that counts", err=True)
     if as_json:
         reported = (warnings or Warnings()).fields()
         what = {"events": facts} if about is None else about

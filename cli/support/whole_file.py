@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ class CannotWrite(SlaError):  # noqa: N818 -- it names what happened
 @contextmanager
 def whole_file(name: str, target: Path, *, new: bool = False) -> Iterator[BinaryIO]:
     """What is written takes the place of `target` at once at the end of the block, unless that raises: the file is
-    whole or not there. Of a link, the file that it names is replaced. What is no regular file is written to directly,
+    whole or not there. It has the mode of the one that it replaces. Of a link, the file that it names is replaced. What is no regular file is written to directly,
     and so is what standard output goes to (`/dev/stdout`).
 
     `name` is what people call it. Raises CannotWrite, also where a `new` file exists by then.
@@ -37,6 +38,8 @@ def whole_file(name: str, target: Path, *, new: bool = False) -> Iterator[Binary
     part = place.with_name(f".sla-{secrets.token_hex(8)}.part")
     try:
         with _open(what, part, "xb") as file:
+            with suppress(OSError):  # there is none yet, or the file system keeps no modes
+                shutil.copymode(place, part)
             yield file
             file.flush()
             with _explained(what):

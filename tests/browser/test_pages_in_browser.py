@@ -194,6 +194,15 @@ def test_all_pages_can_be_reached_on_a_phone(story_board: RunningBoard, tab: Ope
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_an_incident_with_a_long_id_is_no_wider_than_a_phone(story_board: RunningBoard, tab: OpenTab) -> None:
+    incident = "x" * 200
+    add(story_board, incident, tenant_ids=["W" * 200], title_en="", title_ja="")
+    page = tab(viewport={"width": 360, "height": 740}).page
+    page.goto(f"{story_board.address}/incidents/{incident}")
+    assert not is_too_wide(page)
+    remove(story_board, incident)
+
+
 def test_the_overview_is_no_wider_than_a_small_phone(story_board: RunningBoard, tab: OpenTab) -> None:
     page = tab(viewport={"width": 320, "height": 640}).page
     page.goto(f"{story_board.address}/overview")

@@ -37,6 +37,15 @@ def test_what_is_written_appears_at_once_or_not_at_all(tmp_path: Path) -> None:
     assert (target.read_text(), names(tmp_path)) == ("after", ["a"])
 
 
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    """A report that only its owner may read stays so, also while it is written."""
+    target = tmp_path / "a"
+    target.touch(mode=0o600)
+    with whole_file("--output", target):
+        assert [stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()] == [0o600, 0o600]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
 def test_two_writers_of_the_same_file_leave_what_one_of_them_wrote(tmp_path: Path) -> None:
     """Also where both are process 1, as in two containers."""
     target = tmp_path / ("a" * 255)  # as long as a name may be
