@@ -22,8 +22,8 @@ class CannotWrite(SlaError):  # noqa: N818 -- it names what happened
 @contextmanager
 def whole_file(name: str, target: Path, *, new: bool = False) -> Iterator[BinaryIO]:
     """What is written takes the place of `target` at once at the end of the block, unless that raises: the file is
-    whole or not there. It has the mode of the one that it replaces. Of a link, the file that it names is replaced. What is no regular file is written to directly,
-    and so is what standard output goes to (`/dev/stdout`).
+    whole or not there. It has the mode of the one that it replaces. Of a link, the file that it names is replaced. What
+    is no regular file is written to directly, and so is what standard output goes to (`/dev/stdout`).
 
     `name` is what people call it. Raises CannotWrite, also where a `new` file exists by then.
     """
