@@ -292,5 +292,5 @@ def _plain_json(source: Source, path: str, content: bytes) -> Translation:
         head, marker, tail = route.path.partition("{id}")
         middle = path.removeprefix(head).removesuffix(tail)
         if path == route.path or (marker and path == f"{head}{middle}{tail}" and middle and "/" not in middle):
-            return translate.plain_json(source, route, middle if marker else None, {}, content)
+            return translate.plain_json(source, route, middle if marker else None, content)
     return wrong_use(f"--path: there is no address {path}; there are: {', '.join(route.path for route in rest.ROUTES)}")

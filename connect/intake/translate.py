@@ -68,11 +68,9 @@ def cloud_event_outcomes(media_type: str, headers: Mapping[str, str], content: b
     return Outcomes(cloudevents.outcomes(media_type, headers, content))
 
 
-def plain_json_outcomes(
-    source: Source, route: rest.RestRoute, path_id: str | None, headers: Mapping[str, str], content: bytes
-) -> Outcomes:
+def plain_json_outcomes(source: Source, route: rest.RestRoute, path_id: str | None, content: bytes) -> Outcomes:
     """Plain JSON at one of the addresses of `rest.ROUTES`."""
-    return Outcomes(iter([rest.outcome(route, path_id, headers, content, source)]))
+    return Outcomes(iter([rest.outcome(route, path_id, content, source)]))
 
 
 def in_parts(outcomes: Outcomes, source: Source, size: int, arrival: Arrival | None = None) -> Iterator[Translation]:
@@ -107,11 +105,9 @@ def cloud_events(source: Source, media_type: str, headers: Mapping[str, str], co
     return translated(cloud_event_outcomes(media_type, headers, content), source)
 
 
-def plain_json(
-    source: Source, route: rest.RestRoute, path_id: str | None, headers: Mapping[str, str], content: bytes
-) -> Translation:
+def plain_json(source: Source, route: rest.RestRoute, path_id: str | None, content: bytes) -> Translation:
     """As `plain_json_outcomes`, checked."""
-    return translated(plain_json_outcomes(source, route, path_id, headers, content), source)
+    return translated(plain_json_outcomes(source, route, path_id, content), source)
 
 
 def _check(

@@ -145,7 +145,7 @@ def test_plain_json_and_cloudevents(data: st.DataObject) -> None:
     content = data.draw(mutated(EXAMPLES[route.event_type]))
     path_id = data.draw(st.text(min_size=1, max_size=140)) if route.subject == "{id}" else None
     source = SOURCES["services"]
-    answered(translate.plain_json(source, route, path_id, {}, content), source.name, content)
+    answered(translate.plain_json(source, route, path_id, content), source.name, content)
     batch = data.draw(mutated([STRUCTURED_EXAMPLE]))
     answered(translate.cloud_events(source, cloudevents.BATCH, {}, batch), source.name, batch)
 

@@ -70,4 +70,4 @@ def route(path: str) -> Any:
 
 
 def plain(path: str, body: object, path_id: str | None = None, source: Source = SERVICES) -> Translation:
-    return translate.plain_json(source, route(path), path_id, {}, json.dumps(body).encode())
+    return translate.plain_json(source, route(path), path_id, json.dumps(body).encode())

@@ -26,7 +26,7 @@ def test_the_three_modes_of_cloudevents_give_the_same_record() -> None:
 def test_binary_attributes_are_percent_decoded_and_extensions_pass() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {f"ce-{name}": str(value) for name, value in OPENED.items() if name != "data"}
-    headers |= {"ce-subject": "Z%C3%BCrich%201", "ce-backfill": "true", "traceparent": trace, "ce-Bad Name": "x"}
+    headers |= {"ce-subject": "Z%C3%BCrich%201", "ce-backfill": "true", "ce-traceparent": trace, "ce-Bad Name": "x"}
     (made,) = published(
         translate.cloud_events(SERVICES, cloudevents.BINARY, headers, json.dumps(OPENED["data"]).encode())
     )

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from connect.intake import translate
+from connect.intake.formats import json_body
 from connect.intake.mapping.explanation import explain
 from connect.intake.mapping.expressions import ItemTexts, parse_expression
 from connect.intake.mapping.paths import PayloadTexts, lookup
@@ -164,6 +165,15 @@ VIEW = ItemTexts(
 )
 def test_expressions(expression: str, texts: list[str]) -> None:
     assert lookup(VIEW, parse_expression(expression)) == texts
+
+
+@pytest.mark.parametrize("comparison", ["==", "<=", ">="])
+@pytest.mark.parametrize("number", ["99.9", "0.1", "1e-3", "7"])
+def test_a_number_equals_the_same_number_of_an_expression(comparison: str, number: str) -> None:
+    body = json_body.parse(f'{{"value": {number}, "all": [{number}], "by": {{"name": {number}}}}}'.encode())
+    for constant, place in ((number, "value"), (f"[{number}]", "all"), (f'{{"name": {number}}}', "by")):
+        if comparison == "==" or place == "value":
+            assert lookup(body, parse_expression(f"{place} {comparison} `{constant}`")) == ["true"]
 
 
 def test_an_expression_over_the_body_is_evaluated_once_for_all_items() -> None:

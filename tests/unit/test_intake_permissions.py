@@ -28,7 +28,7 @@ def plain(source: Source, event_type: str, path_id: str = "acme-7", **changed: A
     route = next(each for each in ROUTES if each.event_type == event_type)
     body = {name: value for name, value in (EXAMPLES[event_type] | changed).items() if value is not None}
     identity = path_id if route.subject == "{id}" else None
-    return translate.plain_json(source, route, identity, {}, json.dumps(body).encode())
+    return translate.plain_json(source, route, identity, json.dumps(body).encode())
 
 
 def reason(translation: translate.Translation) -> str:

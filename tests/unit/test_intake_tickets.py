@@ -197,7 +197,7 @@ def test_an_id_that_is_none_is_refused_and_not_replaced(name: object) -> None:
     (route,) = [each for each in ROUTES if each.event_type == "incident.opened"]
     given = {"incident_id": "inc-1", "id": name, "time": "2026-04-10T08:00:00Z", "scope": "platform"}
     given |= {"component": "api", "impact": "cosmetic", "channel": "monitor"}
-    translation = translate.plain_json(SERVICES, route, None, {}, json.dumps(given).encode())
+    translation = translate.plain_json(SERVICES, route, None, json.dumps(given).encode())
     assert [each.reason[:3] for each in translation.rejected] == ["id:"]
 
 

@@ -65,6 +65,4 @@ def _binary(headers: Mapping[str, str], data: object) -> ItemOutcome:
         return RejectedItem(
             "", "invalid", f"no event: send {known}, or the attributes as headers {_PREFIX}id, {_PREFIX}type …"
         )
-    if "traceparent" not in event and "traceparent" in headers:
-        event["traceparent"] = headers["traceparent"]
     return EventItem("", {**event, "data": data})

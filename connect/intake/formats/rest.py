@@ -51,9 +51,7 @@ ROUTES = (
 )
 
 
-def outcome(
-    route: RestRoute, path_id: str | None, headers: Mapping[str, str], content: bytes, source: Source
-) -> ItemOutcome:
+def outcome(route: RestRoute, path_id: str | None, content: bytes, source: Source) -> ItemOutcome:
     """The event of a request. Its id is the one given, else a digest of the body, so retries are idempotent."""
     given = json_body.parse(content)
     if isinstance(given, Rejection):
@@ -91,8 +89,6 @@ def outcome(
     # Nulls are values to the contract: `severity: null` gives an incident back to the rules.
     built["data"] = data
     built |= {name: given[name] for name in ENVELOPE[2:] if given.get(name) is not None}
-    if "traceparent" not in built and "traceparent" in headers:
-        built["traceparent"] = headers["traceparent"]
     return EventItem("", built)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, cast
 
@@ -131,6 +132,8 @@ def parse_expression(text: str) -> ExpressionPath:
         ) from None
     nodes = list(_nodes(tree))
     for node in nodes:
+        if node["type"] == "literal":
+            node["value"] = _exact(node["value"])
         if (problem := _refused(node)) is not None:
             raise ValueError(f"{text!r}: {problem}")
     if not any(node["type"] in _SELECTING for node in nodes) and written != "@":
@@ -138,6 +141,19 @@ def parse_expression(text: str) -> ExpressionPath:
     names = _plain_names(tree)
     search = _of_tree(tree) if names is None else _of_names(names)
     return ExpressionPath(text, (), search, whole, _is_true_or_false(tree))
+
+
+def _exact(literal: object) -> object:
+    """A constant with its fractions as bodies have them: 0.1 in a body is a Decimal, which no float equals."""
+    match literal:
+        case float():
+            return Decimal(repr(literal))
+        case list():
+            return [_exact(each) for each in literal]
+        case dict():
+            return {name: _exact(each) for name, each in literal.items()}
+        case _:
+            return literal
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -183,13 +183,12 @@ class Intake:
             if request.content_type != "application/json":
                 raise RequestRejected(415, "Content-Type: allowed: application/json")
             _check_address(request)
-            path_id, trace = request.match_info.get("id"), request.headers.get("traceparent")
-            headers = {} if trace is None else {"traceparent": trace}
+            path_id = request.match_info.get("id")
             return await self._receiver.receive(
                 request,
                 mapping,
                 source,
-                lambda sender, body, _: translate.plain_json_outcomes(sender, route, path_id, headers, body),
+                lambda sender, body, _: translate.plain_json_outcomes(sender, route, path_id, body),
             )
 
         return handle
