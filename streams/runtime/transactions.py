@@ -168,7 +168,12 @@ class KafkaTransactions:
         causes = list(_causes(error))
         for each in causes:
             if isinstance(each, _FENCED):
-                return TaskFenced(repr(each), agent=self._agent, partition=self._partition)
+                name = self._settings.transactional_id(self._agent, self._partition)
+                reason = (
+                    f"another process has begun to write as {name}, or a transaction took longer than Kafka lets it; "
+                    "if this comes again and again, another deployment has the same SLA_APP_ID"
+                )
+                return TaskFenced(reason, agent=self._agent, partition=self._partition)
         for each in causes:
             if isinstance(each, _REFUSED):
                 reason = f"Kafka refuses what is written: {cause_of(each).text}"
