@@ -263,6 +263,29 @@ def test_the_queue_goes_on_where_it_was_and_forgets_what_is_done() -> None:
     assert again.add(7, 0, 1, ()).number == 2
 
 
+class Numbered(int):
+    """A number that counts how often numbers are compared."""
+
+    compared = 0
+
+    def __lt__(self, other: int) -> bool:
+        Numbered.compared += 1
+        return int(self) < other
+
+
+def test_the_first_of_many_queued_rechecks_is_found_without_comparing_all() -> None:
+    queue, many = RecheckQueue(lambda: ["a"]), 500
+    for number in Random(5).sample(range(many), many):
+        queue.restore(Recheck(Numbered(number), 5, 0, 10, None))
+    for number in range(many):
+        first = queue.first()
+        assert first is not None
+        assert first[0].number == number
+        assert queue.advance(None) == (number, None)
+    assert queue.first() is None
+    assert Numbered.compared < 5 * many
+
+
 def test_rechecks_of_one_arrival_are_one_unless_it_has_begun() -> None:
     names = {"a": 1, "b": 2}
     queue = RecheckQueue(names.keys)

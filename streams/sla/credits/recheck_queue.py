@@ -28,11 +28,13 @@ class Recheck(NamedTuple):
 class RecheckQueue:
     """Rechecks in the order of their arrival. `names` gives all tenants."""
 
-    __slots__ = ("_items", "_names", "_next_number", "_remaining")
+    __slots__ = ("_first_number", "_items", "_names", "_next_number", "_remaining")
 
     def __init__(self, names: Callable[[], Collection[str]]) -> None:
         self._names = names
         self._items: dict[int, Recheck] = {}
+        #: None of the items has a lower number. To look for the lowest would take long where many are queued.
+        self._first_number = 0
         self._next_number = 0
         #: The tenants that remain of the first item, last name first; None before it is looked at.
         self._remaining: list[str] | None = None
@@ -60,6 +62,7 @@ class RecheckQueue:
 
     def restore(self, item: Recheck) -> None:
         """Put a recheck back as its row has it."""
+        self._first_number = min(self._first_number, item.number) if self._items else item.number
         self._items[item.number] = item
         self._next_number = max(self._next_number, item.number + 1)
 
@@ -92,7 +95,9 @@ class RecheckQueue:
         """The recheck to continue, and its next tenant; None when nothing is queued."""
         if not self._items:
             return None
-        item = self._items[min(self._items)]
+        while self._first_number not in self._items:
+            self._first_number += 1
+        item = self._items[self._first_number]
         if self._remaining is None:
             names = self._names() if item.tenants is None else item.tenants
             self._remaining = sorted((name for name in names if name > item.after), reverse=True)
