@@ -126,7 +126,9 @@ def open_consumer(
         partitions = consumer.partitions_for_topic(topic)
         if not partitions:
             raise BrokerUnavailable(f"there is no topic {topic} at {brokers}; `sla topics apply` creates it")
-    except BaseException:
+    except BaseException as error:
         consumer.close(autocommit=False, timeout_ms=SHUTDOWN_MS)
+        if isinstance(error, KafkaError):
+            raise BrokerUnavailable(explained_error(error, brokers)) from error
         raise
     return consumer, frozenset(partitions)

@@ -83,13 +83,16 @@ def look_up(address: str) -> None:
     IncidentStates(address)
 
 
-@pytest.mark.parametrize("connect", [consume, follow, look_up])
+@pytest.mark.parametrize(
+    ("connect", "told"),
+    [(consume, BrokerUnavailable), (look_up, BrokerUnavailable), (follow, TopicAuthorizationFailedError)],
+)
 def test_a_consumer_that_may_not_read_is_closed(
-    connect: Callable[[str], None], nobody: str, monkeypatch: pytest.MonkeyPatch
+    connect: Callable[[str], None], told: type[Exception], nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = Refused()
     monkeypatch.setattr("streams.kafka.kafka_python_clients.consumer", lambda **_: refused)
-    with pytest.raises(TopicAuthorizationFailedError):
+    with pytest.raises(told):
         connect(nobody)
     assert refused.closed
 
