@@ -86,7 +86,8 @@ class PageStore:
         self._metadata_consumer: Any = None
         self._session_ms = settings.session_timeout // 1_000
         self._order = asyncio.Lock()
-        self._stall_detector = StallDetector(self._session_ms / 2_000, seconds_with_suspension)
+        self._silence_s = self._session_ms / 2_000
+        self._stall_detector = StallDetector(self._silence_s, seconds_with_suspension)
         self._stall_task: asyncio.Task[None] | None = None
         self._unanswered = set[TopicPartition]()
         """Partitions whose brokers gave no answer when they were asked last."""
@@ -109,6 +110,7 @@ class PageStore:
             request_timeout_ms=_REQUEST_MS,
             max_request_size=_LARGEST_ROW,
         )
+        self._producer.client.send = self._stall_detector.guarded(self._producer.client.send)
         await self._producer.start()
         self.consumer = self._new_consumer(
             group_id=self._group,
@@ -132,12 +134,27 @@ class PageStore:
 
     async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
         """Returns when all replicas have the rows, which are stored in the order of the calls. Raises SlaError when
-        this process was stopped."""
+        this process was stopped, KafkaError where Kafka takes no row for half the session timeout."""
         async with self._order:
             self._stall_detector.check()
             topic = self.topic(TOPIC)
             sent = [await self._producer.send(topic, key=row.key, value=row.value, partition=partition) for row in rows]
-        await asyncio.gather(*sent)
+        await self._taken(sent)
+
+    async def _taken(self, sent: Sequence[asyncio.Future[Any]]) -> None:
+        """Kafka's client would try for ever: it would write the rows when another process has the partitions."""
+        left = set(sent)
+        try:
+            while left:
+                taken, left = await asyncio.wait(left, timeout=self._silence_s, return_when=asyncio.FIRST_EXCEPTION)
+                for each in taken:
+                    each.result()
+                if not taken:
+                    raise KafkaTimeoutError(f"Kafka has taken no row for {self._silence_s:g} s")
+        finally:
+            for each in sent:
+                if not each.cancel() and not each.cancelled():
+                    each.exception()  # of all that fail together asyncio would tell
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The offsets after the last records that had been written when this was called, committed or not."""

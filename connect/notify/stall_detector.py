@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.errors import KafkaError
 
 from streams.errors import SlaError
 
@@ -40,6 +43,19 @@ class StallDetector:
             raise SlaError(
                 "this process was stopped for long, and another may own its partitions; its workers reconnect"
             )
+
+    def guarded(self, send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """A way to send requests to Kafka that is closed once the process was stopped: what waited in its client would
+        be sent at once when it goes on."""
+
+        async def send_unless_stopped(*given: object, **options: object) -> Any:
+            try:
+                self.check()
+            except SlaError as error:
+                raise KafkaError(str(error)) from error
+            return await send(*given, **options)
+
+        return send_unless_stopped
 
     async def run(self) -> None:
         """Call `beat` until cancelled."""

@@ -500,6 +500,27 @@ def test_nothing_of_a_digest_is_sent_before_its_rows_are_written() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_that_may_write_nothing_more_tries_nothing_again(kind: str) -> None:
+    """It stood still, or was cut off, and its successor may have ended the page meanwhile."""
+
+    async def scenario() -> None:
+        bench = Bench(destination(kind))
+        bench.sender.always = failed
+        bench.start()
+        await bench.give(trigger("breached"))
+        tried = len(bench.sender.heard)
+        assert tried == 1
+        bench.store.failure = OSError("no broker")
+        await bench.pass_to(600)
+        assert len(bench.sender.heard) == tried
+        assert bench.running is not None
+        with pytest.raises(OSError, match="no broker"):
+            await bench.running
+
+    play(scenario)
+
+
 # -- crashes and moves -------------------------------------------------------------------------------------------------
 
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
+from random import Random  # noqa: TID251 -- seeded
 from typing import Any, ClassVar
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, NotEnoughReplicasError, OffsetMetadataTooLargeError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NotEnoughReplicasError,
+    OffsetMetadataTooLargeError,
+)
 from aiokafka.structs import OffsetAndMetadata, OffsetAndTimestamp
 from notify_bench import HandClock, Script, destination, play
 from structlog.testing import capture_logs
@@ -31,6 +39,7 @@ from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.serde.codec import Codec
 from streams.settings import read_settings
+from tests.chaos.loop import Loop
 from tests.page_triggers import trigger
 from tests.standard_modules import altered
 from tests.waiting import until
@@ -244,6 +253,66 @@ def test_a_process_on_a_machine_that_was_suspended_writes_nothing_more(monkeypat
             await store.write(0, [])
 
     asyncio.run(scenario())
+
+
+def test_what_waits_in_a_client_of_kafka_is_not_sent_once_the_process_stood_still() -> None:
+    now, sent = 0.0, list[str]()
+
+    async def send(_: int, request: str) -> None:
+        sent.append(request)
+
+    async def scenario() -> None:
+        nonlocal now
+        guarded = StallDetector(10.0, lambda: now).guarded(send)
+        await guarded(0, "in time")
+        now = 30.0
+        with pytest.raises(KafkaError, match="was stopped for long") as refused:
+            await guarded(0, "late")
+        assert not refused.value.retriable, "Kafka's client would try again"
+        assert sent == ["in time"]
+
+    asyncio.run(scenario())
+
+
+def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    Loop(Random(1)).run(scenario())
+
+
+class Acknowledgements:
+    """A producer whose rows Kafka takes when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[asyncio.Future[None]] = []
+
+    async def send(self, *_: object, **__: object) -> asyncio.Future[None]:
+        self.waiting.append(asyncio.get_running_loop().create_future())
+        return self.waiting[-1]
+
+
+def test_rows_that_kafka_does_not_take_are_given_up_before_another_process_has_the_partitions() -> None:
+    """Kafka's client tries for ever: a notifier that was cut off would undo what its successor has written."""
+
+    async def scenario() -> None:
+        store, producer = PageStore(read_settings(), "g", RowLoading()), Acknowledgements()
+        store._producer = producer
+        with pytest.raises(KafkaTimeoutError, match="taken no row for 5 s"):
+            await store.write(0, [StateRow(b"a", None), StateRow(b"b", None)])
+        assert all(each.cancelled() for each in producer.waiting)
+
+    in_virtual_time(scenario)
+
+
+def test_many_rows_may_take_long_as_long_as_kafka_takes_some() -> None:
+    async def scenario() -> None:
+        store, producer = PageStore(read_settings(), "g", RowLoading()), Acknowledgements()
+        store._producer = producer
+        writing = asyncio.create_task(store.write(0, [StateRow(b"%d" % each, None) for each in range(20)]))
+        for each in range(20):
+            await asyncio.sleep(4)
+            producer.waiting[each].set_result(None)
+        await writing
+
+    in_virtual_time(scenario)
 
 
 @pytest.mark.parametrize("at_start", [True, False], ids=["connecting", "reading"])
@@ -599,6 +668,12 @@ def test_what_a_destination_fetches_and_has_not_looked_at_is_bounded(monkeypatch
     fetched = dict[object, object]()
 
     class Client:
+        @property
+        def client(self) -> Client:
+            return self
+
+        async def send(self, *_: object) -> None: ...
+
         async def start(self) -> None: ...
 
         async def stop(self) -> None: ...
