@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from streams.lines import STDIN, read_lines
-from streams.parallel import cores
+from streams.parallel import cores, end_silently_on_ctrl_c
 from streams.replay.what_if import PartialComparison, PolicyComparer
 from streams.replay.what_if_result import Comparison, compare, credits_of
 from streams.sla.arrival import TimeLimits
@@ -85,6 +85,7 @@ def _parallel(job: ComparisonJob, parts: int, update: Callable[[int], None]) -> 
 def _in_process(done: Any) -> None:
     global _bytes_done  # noqa: PLW0603 -- multiprocessing passes it once per process
     _bytes_done = done
+    end_silently_on_ctrl_c()
     gc.disable()  # almost nothing becomes garbage here; collecting it costs a fifth of the time
 
 
