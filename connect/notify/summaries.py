@@ -83,8 +83,8 @@ class SummaryReader(IncidentSummaries):
             auto_offset_reset="earliest",
             request_timeout_ms=_REQUEST_MS,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             if topic not in await consumer.topics():
                 raise SlaError(f"there is no topic {topic}, or it may not be read")
             await all_partitions(consumer, topic, _REQUEST_MS / 1_000)

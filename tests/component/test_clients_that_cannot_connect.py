@@ -3,11 +3,13 @@ logging about it."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
@@ -21,7 +23,11 @@ from connect.client import BrokerUnavailable, IncidentPublisher, IncidentStates,
 from connect.kafka_io import slow_answers
 from connect.kafka_io.connection import BrokerProblem, check_reachable, explained
 from connect.notify.page_store_rows import StateRow
+from connect.notify.summaries import SummaryReader
+from streams.kafka import aiokafka_clients
+from streams.serde.codec import Codec
 from streams.settings import Settings
+from streams.time_source import SystemTimeSource
 from streams.topics import declared
 
 BRIEFLY = {"bootstrap_timeout_ms": 200}
@@ -103,6 +109,31 @@ def test_a_producer_that_may_not_write_is_closed(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(BrokerProblem):
         notify_parked._write(Settings(), [(0, StateRow(b"key", None))])
     assert refused.closed
+
+
+def test_the_reader_of_summaries_is_closed_where_no_broker_answers(
+    nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+
+    def consumer(*given: Any, **options: Any) -> Any:
+        made.append(make(*given, **options))
+        return made[-1]
+
+    async def read() -> None:
+        reader = SummaryReader(Settings(brokers=nobody), Codec(), SystemTimeSource())
+        running = asyncio.create_task(reader.run())
+        while not told:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait([running])
+
+    told: list[object] = []
+    make = aiokafka_clients.consumer
+    monkeypatch.setattr(aiokafka_clients, "consumer", consumer)
+    monkeypatch.setattr(SummaryReader, "_unavailable", lambda _, error: told.append(error))
+    asyncio.run(read())
+    assert [each._closed for each in made] == [True]
 
 
 def test_the_log_of_the_client_is_heard_again_after_overlapping_requests() -> None:
