@@ -17,6 +17,7 @@ from connect.notify.destinations.slack import SLACK
 from connect.notify.destinations.ssrf_guard import refusal
 from connect.notify.destinations.text import cut, plain
 from connect.notify.destinations.webhook import WEBHOOK
+from connect.notify.digest import digest_page, fold
 from connect.notify.page import Page
 from connect.secret_refs import SecretRef
 from streams.sla.instants import SECOND, parse_rfc3339
@@ -70,6 +71,14 @@ def test_pagerduty_is_sent_an_event_of_its_events_api() -> None:
         },
         "client": "sla",
     }
+
+
+def test_the_title_of_a_digest_counts_its_incidents_once() -> None:
+    page = Page("inc-1").apply(trigger("breached"), PAGER, 0, busy=False)
+    folded = fold(digest_page("pages"), [page], PAGER, NOW, busy=False, due=0)
+    [message] = folded.digest.pending
+    request = PAGERDUTY.prepare(PAGER, SECRETS, folded.digest.incident, message, NOW)
+    assert json.loads(request.body)["payload"]["summary"] == "1 incidents, 1 alerts"
 
 
 @pytest.mark.parametrize("ending", ["met", "retracted", "closed"])

@@ -126,7 +126,8 @@ def event_body(destination: Destination, routing_key: str, incident: str, messag
     summary = [plain(data["summary"], LONGEST_SUMMARY)] if data.get("summary") else []
     link = _link(message, about) if destination.title_links else None
     start = [title(event, language), *summary]
-    heading = plain(" · ".join([*start, link or about]), _LONGEST_SUMMARY)
+    named = [] if "digest" in data else [link or about]  # a digest's title counts its incidents
+    heading = plain(" · ".join([*start, *named]), _LONGEST_SUMMARY)
     if link is None and has_link(heading):
         heading = plain(" · ".join([*start, quoted_incident(about)]), _LONGEST_SUMMARY)
     details = dict(facts(event, message.clock, language, destination.zone))
