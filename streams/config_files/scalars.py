@@ -91,6 +91,12 @@ def positive(micros: int) -> int:
     return micros
 
 
+def at_least_a_second(micros: int) -> int:
+    if micros < SECOND:
+        raise ValueError("must not be shorter than a second; allowed: an ISO 8601 duration of PT1S or more")
+    return micros
+
+
 def exact_decimal(value: Fraction) -> str:
     """A terminating decimal without trailing zeros: 99.9, 0.75, 100."""
     whole, rest = divmod(value.numerator * 10**12 // value.denominator, 10**12)
@@ -227,6 +233,15 @@ PositiveDuration = Annotated[
     PlainSerializer(format_duration),
     WithJsonSchema({**_DURATION_JSON, "not": {"pattern": r"^P(0+[WD])?(T(0+[HMS])*)?$"}}),
 ]
+Interval = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    AfterValidator(positive),
+    AfterValidator(at_least_a_second),
+    PlainSerializer(format_duration),
+    WithJsonSchema({**_DURATION_JSON, "not": {"pattern": r"^P(0+[WD])?(T(0+[HM])*(0+(\.[0-9]+)?S)?)?$"}}),
+]
+"""Of something that is done again and again."""
 Percent = Annotated[
     str, BeforeValidator(check_percent), WithJsonSchema({"type": "string", "pattern": PERCENT, "examples": ["99.9"]})
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from streams.config_files import scalars as kind
-from streams.config_files.scalars import Duration, Percent, PositiveDuration
+from streams.config_files.scalars import Duration, Interval, Percent
 from streams.policy.targets import PolicyKeys, SeveritiesKeys, SparseKeys
 from streams.sla.instants import DAY, HOUR
 from streams.sla.severity import DEFAULT_SEVERITY, Severity
@@ -141,8 +141,8 @@ class StatementKeys(PolicyKeys):
 
     grace: Duration = Field(default=72 * HOUR, json_schema_extra={"default": "PT72H"})
     """Time for late evidence between the month's end and its final statement, ISO 8601. Default: PT72H."""
-    provisional_every: PositiveDuration = Field(default=24 * HOUR, json_schema_extra={"default": "PT24H"})
-    """Interval of provisional statements during the month, ISO 8601. Default: PT24H."""
+    provisional_every: Interval = Field(default=24 * HOUR, json_schema_extra={"default": "PT24H"})
+    """Interval of provisional statements during the month, ISO 8601, PT1S or more. Default: PT24H."""
     adjust_after: Duration = Field(default=HOUR, json_schema_extra={"default": "PT1H"})
     """How long changes after the final statement are collected before one adjustment, ISO 8601. Default: PT1H."""
 

@@ -77,6 +77,7 @@ def _keys(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         (("guarantee", "percent"), "100.5"),
         (("downtime", "impacts"), ["cosmetic", "cosmetic"]),
         (("credit", "step"), "full"),
+        (("statements", "provisional_every"), "PT0.5S"),
         (("rules",), [{"name": "a", "when": {"tier": [4]}, "severity": "P1"}]),
     ],
     ids=str,

@@ -129,6 +129,14 @@ MISTAKES = [
     ("calendar:", "default_severity: P9\ncalendar:", 16, "default_severity", "'P9'", "P1, P2, P3, P4"),
     ("calendar:", "effective_from: 2026-01-01\ncalendar:", 16, "effective_from", "RFC 3339", "offset"),
     ("calendar:", "statements: {provisional_every: PT0S}\ncalendar:", 16, "statements.provisional_every", "longer", ""),
+    (
+        "calendar:",
+        "statements: {provisional_every: PT0.999999S}\ncalendar:",
+        16,
+        "statements.provisional_every",
+        "shorter than a second",
+        "PT1S",
+    ),
     ("calendar:", "responds: []\ncalendar:", 16, "responds", "empty", "at least one entry"),
     (
         "calendar:",
