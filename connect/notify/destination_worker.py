@@ -113,6 +113,13 @@ class DestinationWorker:
             raise SlaError("not connected to Kafka")
         return await self._kafka.alert_ends()
 
+    async def has_begun(self) -> bool:
+        """Whether its group has an offset in every partition of the alerts, those of other notifiers included. Raises
+        KafkaError, OSError, SlaError."""
+        if self._kafka is None:
+            raise SlaError("not connected to Kafka")
+        return await self._kafka.has_begun()
+
     @property
     def shares(self) -> bool:
         """Whether other notifiers have partitions of this destination, as far as is known."""

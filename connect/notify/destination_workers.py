@@ -19,6 +19,9 @@ from streams.time_source import TimeSource
 #: A new destination joins its consumer group within seconds; one that takes longer is told in the log.
 _CONNECT_S = 30.0
 _LOOK_AGAIN_S = 0.1
+#: How long routes wait for the starts of new destinations in partitions of other notifiers: these commit them within
+#: seconds of joining, or lose the partitions, unless another program has them.
+_BEGIN_S = 120.0
 
 MakeWorker = Callable[[str, LoadedRouting, RoutingInForce], DestinationWorker]
 
@@ -41,6 +44,10 @@ class _Exchange:
         """When to say that they have not, by the clock of the loop."""
         self.changed: list[str] = []
         self.reported_late = False
+        self.begun = set[str]()
+        """New destinations that have a start in every partition."""
+        self.give_up_at: float | None = None
+        """When starts are waited for no longer, by the clock of the loop."""
         self.at_start = at_start
         """Whether it is the file of a start, and other routes were in force before."""
 
@@ -230,6 +237,9 @@ class DestinationWorkers:
         loaded = self._routing_of(exchange)
         after = loaded.routing.destinations
         routed = {name for route in self._in_force.routing.routes for name in route.to}
+        led = {name for route in loaded.routing.routes for name in route.to}
+        if not await self._all_begun(exchange, sorted(led - routed)):
+            return False
         begin = Beginning({})
         if self._recording.needs(loaded) or loaded.routing.routes != self._in_force.routing.routes:
             found = await self._recording.begin(loaded)
@@ -251,6 +261,21 @@ class DestinationWorkers:
         self._metrics.routing_of_another(self.of_another is not None)
         self._log.info("routing_in_force", digest=self.digest, added=added, changed=exchange.changed, removed=removed)
         return True
+
+    async def _all_begun(self, exchange: _Exchange, new: Sequence[str]) -> bool:
+        """Whether the destinations that alerts are led to for the first time have a start in every partition. Another
+        notifier that has a partition may be killed before it commits one: whoever takes over starts with what is new,
+        and alerts that were led there before would be left out. Asks for one after the other: few wait for long."""
+        now = asyncio.get_running_loop().time()
+        exchange.give_up_at = exchange.give_up_at or now + _BEGIN_S
+        missing = [name for name in new if name not in exchange.begun]
+        while missing and await self._recording.has_begun(self._running[missing[0]].worker):
+            exchange.begun.add(missing.pop(0))
+        self._tell_late(exchange, missing)
+        if missing and now >= exchange.give_up_at:
+            self._log.warning("destinations_not_begun", destinations=missing, waited_s=_BEGIN_S)
+            return True
+        return not missing
 
     def _tell_late(self, exchange: _Exchange, missing: Sequence[str]) -> None:
         if missing and not exchange.reported_late and asyncio.get_running_loop().time() >= exchange.late_at:

@@ -15,6 +15,7 @@ from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
 from connect.notify.read_positions import Committed, Offsets
 from connect.notify.row_loading import OnRow, RowLoading, Wants
 from connect.notify.stall_detector import StallDetector, seconds_with_suspension
+from connect.notify.topic_ids import TopicIds
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.kafka.committed_offsets import committed_with_texts
@@ -34,29 +35,6 @@ _FETCH_WAIT_MS = 250
 _ANSWER_S = 3.0
 #: How long Kafka may take to commit: the coordinator of a group may hang, or have no replicas to write to.
 _COMMIT_S = 30.0
-#: Reconnects, a few seconds apart each.
-_MOST_UNANSWERED = 5
-
-
-class TopicIds:
-    """Asks Kafka for the ids of topics, for one destination. `ask` raises SlaError where there is no answer; after some
-    of those in a row it finds none: alerts are not held up for as long as another client of Kafka fails."""
-
-    def __init__(self, ask: Callable[[Iterable[str]], Awaitable[Mapping[str, bytes]]]) -> None:
-        self._ask = ask
-        self._unanswered = 0
-
-    async def ask(self, topics: Iterable[str], *, needed: bool) -> Mapping[str, bytes]:
-        """By topic, of those with an id. Where they are not `needed`, no answer is as good as none."""
-        try:
-            found = await self._ask(topics)
-        except SlaError:
-            self._unanswered += 1
-            if needed and self._unanswered <= _MOST_UNANSWERED:
-                raise
-            return {}
-        self._unanswered = 0
-        return {name: each for name, each in found.items() if any(each)}
 
 
 class PageStore:
@@ -250,13 +228,22 @@ class PageStore:
     async def alert_ends(self) -> Mapping[int, int]:
         """The offset after the last alert that had been written when this was called, by partition. Raises SlaError
         while the partitions are not known."""
+        ends = await self.ends(self._alert_partitions())
+        return {where.partition: offset for where, offset in ends.items()}
+
+    async def has_begun(self) -> bool:
+        """Whether the group has an offset in every partition of the alerts, those of other members included. Raises
+        SlaError while the partitions are not known."""
+        wanted = self._alert_partitions()
+        return len(await committed_with_texts(self.consumer, wanted)) == len(wanted)
+
+    def _alert_partitions(self) -> Sequence[TopicPartition]:
         topic = self.topic(ALERTS)
         # The other consumer asks for the metadata of topics only once it reads them.
         partitions = None if self.consumer is None else self.consumer.partitions_for_topic(topic)
         if not partitions:
             raise SlaError(f"the partitions of {topic} are not known yet")
-        ends = await self.ends(TopicPartition(topic, each) for each in partitions)
-        return {where.partition: offset for where, offset in ends.items()}
+        return [TopicPartition(topic, each) for each in partitions]
 
     def shares_partitions(self) -> bool:
         """Whether other members of the group have partitions."""

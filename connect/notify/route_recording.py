@@ -136,6 +136,10 @@ class RouteRecording:
 
         return await self._by_any(begin)
 
+    async def has_begun(self, worker: DestinationWorker) -> bool:
+        """Whether a destination has a start in every partition; False too while Kafka does not answer."""
+        return bool(await self._by_any(lambda each: each.has_begun(), [worker]))
+
     async def _record(self, row: StateRow) -> None:
         async def record(worker: DestinationWorker) -> bool:
             await worker.record([row])
@@ -144,10 +148,12 @@ class RouteRecording:
         while not await self._by_any(record):
             await asyncio.sleep(_RECORD_AGAIN_S)
 
-    async def _by_any(self, ask: Callable[[DestinationWorker], Awaitable[_T]]) -> _T | None:
+    async def _by_any(
+        self, ask: Callable[[DestinationWorker], Awaitable[_T]], of: Sequence[DestinationWorker] | None = None
+    ) -> _T | None:
         """What the first worker answers whose Kafka client works; None where none does in time. Whoever gave no answer
         is asked last the next time."""
-        workers = self._workers()
+        workers = self._workers() if of is None else of
         first = self._first_asked % max(len(workers), 1)
         try:
             async with asyncio.timeout(_ASK_S):

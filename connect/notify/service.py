@@ -14,7 +14,7 @@ from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.http_sender import HttpSender
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.page_store import ALERTS, INCIDENTS, PageStore, TopicIds, new_consumer
+from connect.notify.page_store import ALERTS, INCIDENTS, PageStore, new_consumer
 from connect.notify.page_store_rows import TOPIC as NOTIFICATIONS
 from connect.notify.read_records import ReadRecords
 from connect.notify.routing.file import routing_in
@@ -24,6 +24,7 @@ from connect.notify.row_feed import RowFeed
 from connect.notify.row_loading import RowLoading
 from connect.notify.settings import NotifySettings
 from connect.notify.summaries import SummaryReader
+from connect.notify.topic_ids import TopicIds
 from streams.background_tasks import end_within, until_one_ends
 from streams.config_files.reload import ConfigReload, ask_on_hangup
 from streams.kafka.topic_shape import TopicShape

@@ -28,13 +28,14 @@ from connect.notify.destinations.kind import MASKED
 from connect.notify.message import Message
 from connect.notify.metrics import NotifyMetrics
 from connect.notify.page import Page
-from connect.notify.page_store import PageStore, TopicIds
+from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow, StoredPages, changes, pending_row
 from connect.notify.read_positions import Committed
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.row_loading import RowLoading
 from connect.notify.stall_detector import StallDetector
+from connect.notify.topic_ids import TopicIds
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.serde.codec import Codec
@@ -81,6 +82,9 @@ class Connection:
 
     async def alert_ends(self) -> dict[int, int]:
         return {}
+
+    async def has_begun(self) -> bool:
+        return True
 
     async def known_starts(self, *_: object) -> dict[Any, Any]:
         return {}
@@ -532,6 +536,23 @@ def test_a_group_is_told_which_topics_its_offsets_are_of() -> None:
         store.consumer.longest_text = 0
         assert await store.commit({alerts: (11, "text"), incidents: 9})
         assert store.consumer.offsets == {alerts: 11, incidents: 9}
+
+    play(scenario)
+
+
+def test_a_destination_has_begun_once_its_group_has_an_offset_in_every_partition() -> None:
+    async def scenario() -> None:
+        store = PageStore(read_settings(), "group", RowLoading())
+        with pytest.raises(SlaError, match="not known yet"):
+            await store.has_begun()
+        store.consumer = GroupOffsets()
+        store.consumer.partitions_for_topic = lambda topic: {0, 1}
+        first, second = (TopicPartition(store.topic("alerts"), each) for each in (0, 1))
+        assert not await store.has_begun()
+        store.consumer.offsets[first] = 7
+        assert not await store.has_begun(), "the other one is another notifier's, which has not committed yet"
+        store.consumer.offsets[second] = 0, "text"
+        assert await store.has_begun()
 
     play(scenario)
 

@@ -61,6 +61,8 @@ class Log:
         self.readers: list[DestinationWorkers] = []
         self.ends = {0: 100}
         self.away = False
+        self.asked = list[str]()
+        """The destinations that were asked whether they have begun."""
         self.clock = Clock()
 
     def write(self, rows: Sequence[StateRow]) -> None:
@@ -82,9 +84,14 @@ class Worker:
     def __init__(self, name: str, log: Log, routing: RoutingInForce, *, shares: bool) -> None:
         self.name, self.log, self.routing, self.shares = name, log, routing, shares
         self.failure: str | None = None
+        self.begun = True
 
     async def alert_ends(self) -> dict[int, int]:
         return self.log.ends
+
+    async def has_begun(self) -> bool:
+        self.log.asked.append(self.name)
+        return self.begun
 
     async def record(self, rows: Sequence[StateRow]) -> None:
         self.log.write(rows)
@@ -307,6 +314,49 @@ def test_alerts_that_are_read_while_routes_are_recorded_go_by_both_and_so_after_
         again.read()
         assert (again.routes(99), again.routes(100)) == ({"a": "ja"}, {"b": None})
         await again.stop()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("at_last", ["begun", "given up", "another"])
+def test_routes_wait_until_a_new_destination_has_a_start_in_the_partitions_of_another_notifier(
+    at_last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That one was killed before it had committed it. Whoever took its partitions over began with what was new, and
+    what was led there since the routes were in force went nowhere."""
+    monkeypatch.setattr(destination_workers, "_CONNECT_S", 0.0)
+    monkeypatch.setattr(destination_workers, "_LOOK_AGAIN_S", 0.0)
+
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        assert log.asked == [], "both take alerts as before"
+        notifier.joins = False
+        with capture_logs() as logs:
+            notifier.workers.use(notifier.load(TO_C))
+            await until(lambda: len(notifier.made) == 3)
+            third = notifier.made[2]
+            third.begun, third.failure = False, None
+            await until(lambda: len(log.asked) > 5)
+            assert set(log.asked) == {"c"}
+            assert len(log.kept()) == 1
+            assert notifier.routes(500) == {"a": "ja"}
+            log.ends = {0: 700}
+            if at_last == "begun":
+                third.begun = True
+            elif at_last == "given up":
+                exchange = notifier.workers._exchange
+                assert exchange is not None
+                exchange.give_up_at = 0.1
+            else:
+                other = RecordedRoutes(recorded_key(2, "x"), notifier.load(TO_C).routing.routes, "x", {0: 700}, 2)
+                log.write([recorded_row(other)])
+            await until(lambda: notifier.workers._exchange is None)
+        later = LEARNED_WITHIN_MS + 2
+        assert (notifier.routes(699, at=later), notifier.routes(700, at=later)) == ({"a": "ja"}, {"c": None})
+        told = [(each["event"], each["destinations"]) for each in logs if each["event"].startswith("destinations_not")]
+        given_up = [("destinations_not_begun", ["c"])] if at_last == "given up" else []
+        assert told == [("destinations_not_connected", ["c"]), *given_up]
+        await notifier.stop()
 
     play(scenario)
 

@@ -52,6 +52,9 @@ class Worker:
             raise KafkaConnectionError("away")
         return self.ends
 
+    async def has_begun(self) -> bool:
+        return True
+
     async def run(self) -> None:
         try:
             await self.end.wait()
