@@ -8,13 +8,20 @@ from typing import Any
 
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaTimeoutError, OffsetMetadataTooLargeError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    OffsetMetadataTooLargeError,
+)
 from aiokafka.structs import TopicPartition
 
 from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
 from connect.notify.read_positions import Committed, Offsets
 from connect.notify.row_loading import OnRow, RowLoading, Wants
 from connect.notify.stall_detector import StallDetector, seconds_with_suspension
+from connect.notify.taken_rows import abandon, until_taken
 from connect.notify.topic_ids import TopicIds
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
@@ -88,8 +95,9 @@ class PageStore:
             request_timeout_ms=_REQUEST_MS,
             max_request_size=_LARGEST_ROW,
         )
-        self._producer.client.send = self._stall_detector.guarded(self._producer.client.send)
         await self._producer.start()
+        # Not before: its start would try for ever.
+        self._producer.client.send = self._stall_detector.guarded(self._producer.client.send)
         self.consumer = self._new_consumer(
             group_id=self._group,
             isolation_level="read_committed",
@@ -112,27 +120,29 @@ class PageStore:
 
     async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
         """Returns when all replicas have the rows, which are stored in the order of the calls. Raises SlaError when
-        this process was stopped, KafkaError where Kafka takes no row for half the session timeout."""
-        async with self._order:
-            self._stall_detector.check()
-            topic = self.topic(TOPIC)
-            sent = [await self._producer.send(topic, key=row.key, value=row.value, partition=partition) for row in rows]
-        await self._taken(sent)
-
-    async def _taken(self, sent: Sequence[asyncio.Future[Any]]) -> None:
-        """Kafka's client would try for ever: it would write the rows when another process has the partitions."""
-        left = set(sent)
+        this process was stopped, KafkaError where Kafka takes no row for half the session timeout and the group does
+        not answer."""
+        topic, sent = self.topic(TOPIC), list[asyncio.Future[Any]]()
         try:
-            while left:
-                taken, left = await asyncio.wait(left, timeout=self._silence_s, return_when=asyncio.FIRST_EXCEPTION)
-                for each in taken:
-                    each.result()
-                if not taken:
-                    raise KafkaTimeoutError(f"Kafka has taken no row for {self._silence_s:g} s")
+            async with self._order:
+                self._stall_detector.check()
+                for row in rows:
+                    sent.append(await self._producer.send(topic, key=row.key, value=row.value, partition=partition))
+            if not await until_taken(sent, self._silence_s, self._group_answers):
+                error = f"Kafka has taken no row for {self._silence_s:g} s (half of SLA_SESSION_TIMEOUT)"
+                self._stall_detector.give_up(error)  # or the client would write them while it is closed
+                raise KafkaTimeoutError(error)
         finally:
-            for each in sent:
-                if not each.cancel() and not each.cancelled():
-                    each.exception()  # of all that fail together asyncio would tell
+            abandon(sent)
+
+    async def _group_answers(self) -> bool:
+        """Whether the coordinator of the group can be reached, which tells when another process has the partitions."""
+        try:
+            async with asyncio.timeout(self._silence_s / 2):
+                await self.consumer.committed(TopicPartition(self.topic(ALERTS), 0))
+        except (KafkaError, TimeoutError):
+            return False
+        return True
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The offsets after the last records that had been written when this was called, committed or not."""

@@ -28,21 +28,24 @@ class StallDetector:
         self._limit_s = limit_s
         self._seconds = seconds
         self._last = seconds()
-        self._lost = False
+        self._lost: str | None = None
 
     def beat(self) -> None:
         """Call it often."""
         now = self._seconds()
-        self._lost = self._lost or now - self._last > self._limit_s
+        if now - self._last > self._limit_s:
+            self.give_up("this process was stopped for long")
         self._last = now
+
+    def give_up(self, reason: str) -> None:
+        """From now on it counts as stopped."""
+        self._lost = self._lost or reason
 
     def check(self) -> None:
         """Raises SlaError once the process was stopped, and from then on always."""
         self.beat()
         if self._lost:
-            raise SlaError(
-                "this process was stopped for long, and another may own its partitions; its workers reconnect"
-            )
+            raise SlaError(f"{self._lost}, and another may own its partitions; its workers reconnect")
 
     def guarded(self, send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """A way to send requests to Kafka that is closed once the process was stopped: what waited in its client would

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine
-from random import Random  # noqa: TID251 -- seeded
 from typing import Any, ClassVar
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     KafkaConnectionError,
-    KafkaError,
     KafkaTimeoutError,
     NotEnoughReplicasError,
     OffsetMetadataTooLargeError,
@@ -21,7 +17,7 @@ from aiokafka.structs import OffsetAndMetadata, OffsetAndTimestamp
 from notify_bench import HandClock, Script, destination, play
 from structlog.testing import capture_logs
 
-from connect.notify import destination_worker, page_store, row_loading, stall_detector
+from connect.notify import destination_worker, page_store, row_loading
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.kind import MASKED
@@ -34,15 +30,12 @@ from connect.notify.read_positions import Committed
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.row_loading import RowLoading
-from connect.notify.stall_detector import StallDetector
 from connect.notify.topic_ids import TopicIds
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
 from streams.serde.codec import Codec
 from streams.settings import read_settings
-from tests.chaos.loop import Loop
 from tests.page_triggers import trigger
-from tests.standard_modules import altered
 from tests.waiting import until
 
 
@@ -229,94 +222,6 @@ def test_a_connection_that_gives_no_rows_hands_over_and_two_of_them_end_the_wait
         ]  # fmt: skip
         found = asyncio.run(scenario(stuck, stuck, RowsReader, RowsReader))
         assert [str(each) for each in found] == [stalled] * 4
-
-
-def test_a_process_that_stood_still_writes_nothing_more() -> None:
-    now = 0.0
-    detector = StallDetector(10.0, lambda: now)
-    for now in (9.0, 18.0, 27.9):  # noqa: B007 -- the detector looks at it
-        detector.check()
-    now = 38.0
-    with pytest.raises(SlaError, match="was stopped for long"):
-        detector.check()
-    with pytest.raises(SlaError, match="was stopped for long"):  # for good: its worker reconnects with another
-        detector.check()
-
-
-def test_a_process_on_a_machine_that_was_suspended_writes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock of the loop stands still meanwhile."""
-    now = 0.0
-    clocks = altered(time, CLOCK_BOOTTIME=7, clock_gettime=lambda clock: now if clock == 7 else 0.0)
-    monkeypatch.setattr(stall_detector, "time", clocks)
-
-    async def scenario() -> None:
-        nonlocal now
-        store = PageStore(read_settings(), "g", RowLoading())
-        now = 3_600.0
-        with pytest.raises(SlaError, match="was stopped for long"):
-            await store.write(0, [])
-
-    asyncio.run(scenario())
-
-
-def test_what_waits_in_a_client_of_kafka_is_not_sent_once_the_process_stood_still() -> None:
-    now, sent = 0.0, list[str]()
-
-    async def send(_: int, request: str) -> None:
-        sent.append(request)
-
-    async def scenario() -> None:
-        nonlocal now
-        guarded = StallDetector(10.0, lambda: now).guarded(send)
-        await guarded(0, "in time")
-        now = 30.0
-        with pytest.raises(KafkaError, match="was stopped for long") as refused:
-            await guarded(0, "late")
-        assert not refused.value.retriable, "Kafka's client would try again"
-        assert sent == ["in time"]
-
-    asyncio.run(scenario())
-
-
-def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    Loop(Random(1)).run(scenario())
-
-
-class Acknowledgements:
-    """A producer whose rows Kafka takes when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: list[asyncio.Future[None]] = []
-
-    async def send(self, *_: object, **__: object) -> asyncio.Future[None]:
-        self.waiting.append(asyncio.get_running_loop().create_future())
-        return self.waiting[-1]
-
-
-def test_rows_that_kafka_does_not_take_are_given_up_before_another_process_has_the_partitions() -> None:
-    """Kafka's client tries for ever: a notifier that was cut off would undo what its successor has written."""
-
-    async def scenario() -> None:
-        store, producer = PageStore(read_settings(), "g", RowLoading()), Acknowledgements()
-        store._producer = producer
-        with pytest.raises(KafkaTimeoutError, match="taken no row for 5 s"):
-            await store.write(0, [StateRow(b"a", None), StateRow(b"b", None)])
-        assert all(each.cancelled() for each in producer.waiting)
-
-    in_virtual_time(scenario)
-
-
-def test_many_rows_may_take_long_as_long_as_kafka_takes_some() -> None:
-    async def scenario() -> None:
-        store, producer = PageStore(read_settings(), "g", RowLoading()), Acknowledgements()
-        store._producer = producer
-        writing = asyncio.create_task(store.write(0, [StateRow(b"%d" % each, None) for each in range(20)]))
-        for each in range(20):
-            await asyncio.sleep(4)
-            producer.waiting[each].set_result(None)
-        await writing
-
-    in_virtual_time(scenario)
 
 
 @pytest.mark.parametrize("at_start", [True, False], ids=["connecting", "reading"])
