@@ -147,13 +147,15 @@ class DestinationWorkers:
         if recorded.routes == self._in_force.routing.routes:
             return
         in_force = self._with_routes(recorded)
-        shared = recorded.shared or not self._recording.is_own(recorded)
-        doubt_until = recorded.at + LEARNED_WITHIN_MS if shared else 0
-        self._routing.use(in_force.routing, recorded.begins, doubt_until=doubt_until, own=self._routing.own)
+        of_another = not self._recording.is_own(recorded)
+        doubt_until = recorded.at + LEARNED_WITHIN_MS if recorded.shared or of_another else 0
+        self._routing.use(
+            in_force.routing, recorded.begins, doubt_until=doubt_until, own=self._routing.own, shared=of_another
+        )
         self._in_force = in_force
         other = recorded.routes != self._wanted.routing.routes
         self._metrics.routing_of_another(self.of_another is not None)
-        if not self._recording.is_own(recorded):
+        if of_another:
             self._log.info(
                 "routing_of_another_notifier", digest=recorded.digest, own=self._wanted.digest, differs=other
             )

@@ -386,6 +386,31 @@ def test_a_destination_whose_kafka_client_gives_no_answer_is_asked_last_the_next
     play(scenario)
 
 
+def test_what_a_suspended_notifier_routed_before_it_knew_of_other_routes_goes_by_both() -> None:
+    """When it went on, one destination had read an alert before the routes of an hour ago were: its rows were refused,
+    and afterwards the alert went nowhere, for the others had left it to the destinations of the new routes."""
+
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        late = 3_600_000 * 1_000
+        assert notifier.routes(700, at=late) == {"a": "ja"}
+        begins = {0: 600}
+        log.write(
+            [recorded_row(RecordedRoutes(recorded_key(2, "x"), notifier.load(TO_B).routing.routes, "x", begins, 2))]
+        )
+        assert notifier.routes(599, at=late) == {"a": "ja"}
+        assert notifier.routes(700, at=late) == {"a": "ja", "b": None}
+        assert notifier.routes(701, at=late) == {"b": None}
+        log.write(
+            [recorded_row(RecordedRoutes(recorded_key(3, "y"), notifier.load(TO_A).routing.routes, "y", {0: 900}, 3))]
+        )
+        assert notifier.routes(700, at=late) == {"a": "ja", "b": None}, "the next routing is that of then"
+        assert (notifier.routes(899, at=late), notifier.routes(900, at=late)) == ({"b": None}, {"a": "ja"})
+        await notifier.stop()
+
+    play(scenario)
+
+
 def test_the_order_of_the_log_decides_where_two_change_at_once() -> None:
     async def scenario(log: Log) -> None:
         first, second = await started(log, TO_A), await started(log, TO_A)

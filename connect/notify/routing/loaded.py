@@ -88,6 +88,8 @@ class _Earlier(NamedTuple):
     routing: Routing
     doubt_until: int
     """Alerts after it with a timestamp before this go by it too."""
+    next_from: Mapping[int, int]
+    """The offset of every partition from which other notifiers went by the next one, before this one knew of it."""
 
 
 class _Next(NamedTuple):
@@ -130,7 +132,8 @@ class RoutingInForce:
             routing = Routing(self._own.destinations, each.routes)
             if each is not recorded[0]:
                 until = dict(each.begins)
-                self._before.append(_Earlier(until, self.routing, each.at + LEARNED_WITHIN_MS if each.shared else 0))
+                doubt_until = each.at + LEARNED_WITHIN_MS if each.shared else 0
+                self._before.append(_Earlier(until, self.routing, doubt_until, until))
             self.routing = routing
         self._forget_oldest()
 
@@ -140,19 +143,26 @@ class RoutingInForce:
         return self._own
 
     def use(
-        self, routing: Routing, ends: Mapping[int, int], *, doubt_until: int = 0, own: Routing | None = None
+        self,
+        routing: Routing,
+        ends: Mapping[int, int],
+        *,
+        doubt_until: int = 0,
+        own: Routing | None = None,
+        shared: bool = False,
     ) -> None:
         """Route the alerts that are written from now on by another routing. `ends` are the offsets after the last ones
         that were written before, by partition. What a destination has routed meanwhile stays as it was. Alerts with a
         timestamp before `doubt_until` (milliseconds) go by both routings: other notifiers may not know of it yet. `own`
-        is of the file of this notifier, where the routing is not."""
+        is of the file of this notifier, where the routing is not. `shared`: others went by it before this one knew, as
+        while this process was suspended. What was routed meanwhile goes by both then, wherever it is not yet read."""
         if routing.routes != self.routing.routes:
             if self._next is not None and self._next.routing.routes == routing.routes:
                 until = dict(self._next.begins)  # what was read since went by both
             else:
                 partitions = {*ends, *self._routed}
                 until = {each: max(ends.get(each, 0), self._routed.get(each, 0)) for each in partitions}
-            self._before.append(_Earlier(until, self.routing, doubt_until))
+            self._before.append(_Earlier(until, self.routing, doubt_until, dict(ends) if shared else until))
             self._forget_oldest()
         self._next = None
         self.routing = routing
@@ -227,6 +237,8 @@ class RoutingInForce:
         number = next((n for n, each in enumerate(self._before) if offset < each.until.get(partition, 0)), None)
         earlier = self._before[:number]
         routings = [self.routing if number is None else self._before[number].routing]
+        if number is not None and offset >= self._before[number].next_from.get(partition, offset + 1):
+            routings.append((*(each.routing for each in self._before), self.routing)[number + 1])
         routings += [each.routing for each in reversed(earlier) if trigger.at < each.doubt_until]
         if self._next is not None and offset >= self._next.begins.get(partition, 0):
             routings.append(self._next.routing)
