@@ -140,7 +140,7 @@ class PageStore:
         try:
             async with asyncio.timeout(self._silence_s / 2):
                 await self.consumer.committed(TopicPartition(self.topic(ALERTS), 0))
-        except (KafkaError, TimeoutError):
+        except (KafkaError, OSError):
             return False
         return True
 
