@@ -150,6 +150,7 @@ class Broker:
             stderr=subprocess.PIPE,
             cwd=self._node.jars[0].parent,
             env=java_environment(os.environ),
+            start_new_session=True,  # Ctrl-C would make it fail, and the program report that in place of its stop
             check=False,
         )
         log_file.write(done.stderr)
