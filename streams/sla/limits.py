@@ -19,6 +19,10 @@ MAX_SUMMARY = 500
 MAX_TENANTS = 1000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: What is not shown, beside the format characters (Cf): joiners, fillers and selectors of variants.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _MONTH = re.compile(r"(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 #: The default symbol of every enumeration: what a newer release added reads as this.
@@ -141,12 +145,14 @@ def check_four_eyes(who: dict[str, str | None] | None, approver: dict[str, str |
 
 
 def same_person(one: str | None, other: str | None) -> bool:
-    """Whether two ids may be one person's: case, width and surrounding space do not make another person."""
+    """Whether two ids may be one person's: case, width, surrounding space and characters that nobody sees do not make
+    another person."""
     return _plain(one) == _plain(other)
 
 
 def _plain(name: str | None) -> str:
-    return unicodedata.normalize("NFKC", name or "").strip().casefold()
+    visible = (each for each in _INVISIBLE.sub("", name or "") if unicodedata.category(each) != "Cf")
+    return unicodedata.normalize("NFKC", "".join(visible)).strip().casefold()
 
 
 def check_month(value: str) -> str:

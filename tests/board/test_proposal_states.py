@@ -34,7 +34,9 @@ def folded(*events: ProposalEvent) -> Proposal:
 
 
 @pytest.mark.parametrize("name", ["ann", "ANN", "Ann ", " ann", "\uff41\uff4e\uff4e", "ann\u3000"])
-def test_nobody_approves_the_own_proposal_under_another_spelling(name: str) -> None:
+@pytest.mark.parametrize("invisible", ["", "\u200b", "\u2060", "\ufeff", "\u00ad", "\u034f", "\ufe0f", "\u3164"])
+def test_nobody_approves_the_own_proposal_under_another_spelling(name: str, invisible: str) -> None:
+    name = f"{name[:2]}{invisible}{name[2:]}{invisible}"
     assert same_person(ANN, Who("support", name))
     found = folded(PROPOSED, decided("approved", Who("customer", name)))
     assert found.status(NOW) == "proposed"
