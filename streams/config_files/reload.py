@@ -22,6 +22,8 @@ from streams.errors import SettingsError
 ConfigT = TypeVar("ConfigT")
 ConfigT_co = TypeVar("ConfigT_co", covariant=True)
 _LOOK_EVERY_S = 2.0
+#: Of one load, while its files go on changing.
+_ATTEMPTS = 3
 _DIGEST_CHARACTERS = 16
 
 
@@ -94,12 +96,18 @@ class ConfigReload(Generic[ConfigT]):
             await self._load()
 
     async def _load(self) -> None:
-        for _ in range(2):  # again where a file is named for the first time: it may have changed after it was read
+        for _ in range(_ATTEMPTS):
             files = list(self._loader.files())
             before = await asyncio.to_thread(fingerprint, files)
             loaded = await asyncio.to_thread(self._attempt)
-            if list(self._loader.files()) == files:
+            named = list(self._loader.files())
+            after = await asyncio.to_thread(fingerprint, named)
+            # Files that were exchanged meanwhile may have been read in part as they were. One that is named for the
+            # first time may have changed after it was read.
+            if unchanged := named == files and after == before:
                 break
+        self._previous = after
+        self._handled = after if unchanged else b""  # loaded again by the next looks
         try:
             if isinstance(loaded, _Failed):
                 raise loaded.error
@@ -112,11 +120,6 @@ class ConfigReload(Generic[ConfigT]):
         else:
             self.problem = None
             self._log.info(f"{self._event}_reloaded")
-        named = list(self._loader.files())
-        self._previous = await asyncio.to_thread(fingerprint, named)
-        # A file that was changed while it was loaded may not have been read as it is now, so it is loaded again.
-        unchanged = named == files and await asyncio.to_thread(fingerprint, files) == before
-        self._handled = self._previous if unchanged else b""
 
     def _attempt(self) -> ConfigT | _Failed:
         try:

@@ -251,7 +251,7 @@ def test_a_reload_grants_no_second_burst(tmp_path: Path) -> None:
     run(scenario)
 
 
-def test_a_file_that_is_written_while_it_is_loaded_is_loaded_again(tmp_path: Path) -> None:
+def test_a_file_that_is_written_while_it_is_loaded_is_loaded_again_before_it_is_used(tmp_path: Path) -> None:
     file = tmp_path / "some.yaml"
     file.write_text("1", encoding="utf-8")
 
@@ -272,7 +272,7 @@ def test_a_file_that_is_written_while_it_is_loaded_is_loaded_again(tmp_path: Pat
         await reload.look(at_once=True)
         for _ in range(4):
             await reload.look(at_once=False)
-        assert used == ["2", "3"]
+        assert used == ["3"], "what was read while it changed is not used"
 
     run(scenario)
 
