@@ -411,6 +411,27 @@ def test_what_a_suspended_notifier_routed_before_it_knew_of_other_routes_goes_by
     play(scenario)
 
 
+def test_what_a_suspended_notifier_routed_before_it_knew_of_several_changes_goes_by_all_of_them() -> None:
+    """It went by the routes of before and the first change only. The others had left the alert to the second."""
+
+    async def scenario(log: Log) -> None:
+        own = f"{TO_A[:-2]}, {{to: c, match: {{severity: [P4]}}}}]\n".replace("routes:", f"{THIRD}routes:")
+        notifier = await started(log, own)
+        late = 3_600_000 * 1_000
+        assert notifier.routes(800, at=late) == {"a": "ja"}
+        for number, (routes, begin) in enumerate(((TO_B, 600), (TO_C, 700)), 2):
+            found = notifier.load(routes).routing.routes
+            key = recorded_key(number, "x")
+            log.write([recorded_row(RecordedRoutes(key, found, str(number), {0: begin}, number))])
+        assert notifier.routes(599, at=late) == {"a": "ja"}
+        assert notifier.routes(699, at=late).keys() == {"a", "b"}
+        assert notifier.routes(700, at=late).keys() == {"a", "b", "c"}
+        assert notifier.routes(801, at=late).keys() == {"c"}
+        await notifier.stop()
+
+    play(scenario)
+
+
 def test_the_order_of_the_log_decides_where_two_change_at_once() -> None:
     async def scenario(log: Log) -> None:
         first, second = await started(log, TO_A), await started(log, TO_A)

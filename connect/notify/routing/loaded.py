@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -236,9 +237,10 @@ class RoutingInForce:
             return known
         number = next((n for n, each in enumerate(self._before) if offset < each.until.get(partition, 0)), None)
         earlier = self._before[:number]
-        routings = [self.routing if number is None else self._before[number].routing]
-        if number is not None and offset >= self._before[number].next_from.get(partition, offset + 1):
-            routings.append((*(each.routing for each in self._before), self.routing)[number + 1])
+        later = [] if number is None else self._before[number:]
+        # In its order: who was suspended may learn of several changes at once.
+        others = list(takewhile(lambda each: offset >= each.next_from.get(partition, offset + 1), later))
+        routings = [*(each.routing for each in later), self.routing][: len(others) + 1]
         routings += [each.routing for each in reversed(earlier) if trigger.at < each.doubt_until]
         if self._next is not None and offset >= self._next.begins.get(partition, 0):
             routings.append(self._next.routing)
