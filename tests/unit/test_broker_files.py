@@ -30,6 +30,7 @@ from cli.embedded_kafka.node_files import (
     why_ended,
 )
 from cli.embedded_kafka.startup_cache import REASON, make_startup_cache
+from tests.kafka.short_lived_brokers import FORMAT
 
 JARS = {"a-1.jar": b"first", "b-2.jar": b"second" * 1000}
 
@@ -373,6 +374,7 @@ def test_ctrl_c_does_not_reach_what_formats_a_data_directory(tmp_path: Path, mon
     """`sla up` would say that Kafka failed, and end with code 2, where somebody only stops it."""
     code = "import os, sys; sys.exit(os.getpgrp() == int(sys.argv[1]))"
     monkeypatch.setattr(broker, "java_command", lambda *_: [sys.executable, "-c", code, str(os.getpgrp())])
+    monkeypatch.setattr(broker.Broker, "_format", FORMAT)  # tests with brokers put another in its place
     node = broker._Node(1, temporary=False, extra={}, jars=[tmp_path / "a.jar"])
     log = tmp_path / "broker.log"
     with log.open("ab") as log_file:
