@@ -235,10 +235,10 @@ class RoutingInForce:
         place = partition, offset, trigger.id
         if (known := self._found.get(place)) is not None:
             return known
-        number = next((n for n, each in enumerate(self._before) if offset < each.until.get(partition, 0)), None)
-        earlier = self._before[:number]
-        later = [] if number is None else self._before[number:]
-        # In its order: who was suspended may learn of several changes at once.
+        ended = (n for n, each in enumerate(self._before) if offset < each.until.get(partition, 0))
+        number = next(ended, len(self._before))
+        earlier, later = self._before[:number], self._before[number:]
+        # This notifier may have learned of several changes at once, each of which others went by in its turn.
         others = list(takewhile(lambda each: offset >= each.next_from.get(partition, offset + 1), later))
         routings = [*(each.routing for each in later), self.routing][: len(others) + 1]
         routings += [each.routing for each in reversed(earlier) if trigger.at < each.doubt_until]
