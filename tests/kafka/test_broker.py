@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 from short_lived_brokers import FORMAT
 
-from cli.embedded_kafka.broker import Broker, BrokerError, main, start_broker
+from cli.embedded_kafka.broker import Broker, BrokerError, _Node, main, start_broker
 from cli.embedded_kafka.jars import kafka_jars
 from cli.embedded_kafka.node_files import (
     answers,
@@ -88,6 +88,18 @@ def ended(data_dir: Path) -> bool:
 
 def port_of(broker: Broker) -> int:
     return int(broker.bootstrap.rpartition(":")[2])
+
+
+def test_ctrl_c_does_not_reach_what_formats_a_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sla up` would say that Kafka failed, and end with code 2, where somebody only stops it."""
+    code = "import os, sys; sys.exit(os.getpgrp() == int(sys.argv[1]))"
+    monkeypatch.setattr(
+        "cli.embedded_kafka.broker.java_command", lambda *_: [sys.executable, "-c", code, str(os.getpgrp())]
+    )
+    node = _Node(1, temporary=False, extra={}, jars=[tmp_path / "a.jar"])
+    log = tmp_path / "broker.log"
+    with log.open("ab") as log_file:
+        Broker("127.0.0.1:1", tmp_path, node)._format(tmp_path / "server.properties", log, log_file)
 
 
 def test_transactions_and_groups_work(broker: str, prefix: str) -> None:

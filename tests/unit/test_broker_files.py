@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cli.embedded_kafka import broker, jars, node_files, startup_cache
+from cli.embedded_kafka import jars, node_files, startup_cache
 from cli.embedded_kafka.jars import LOCK_FILE, default_cache, kafka_jars, missing, read_lock
 from cli.embedded_kafka.node_files import (
     BrokerError,
@@ -30,7 +30,6 @@ from cli.embedded_kafka.node_files import (
     why_ended,
 )
 from cli.embedded_kafka.startup_cache import REASON, make_startup_cache
-from tests.kafka.short_lived_brokers import FORMAT
 
 JARS = {"a-1.jar": b"first", "b-2.jar": b"second" * 1000}
 
@@ -368,17 +367,6 @@ def test_refused_data_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5 * 2**20))
     with pytest.raises(BrokerError, match=r"only 5 MB of disk left [^\n]+$"):
         claim(tmp_path / "data")
-
-
-def test_ctrl_c_does_not_reach_what_formats_a_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`sla up` would say that Kafka failed, and end with code 2, where somebody only stops it."""
-    code = "import os, sys; sys.exit(os.getpgrp() == int(sys.argv[1]))"
-    monkeypatch.setattr(broker, "java_command", lambda *_: [sys.executable, "-c", code, str(os.getpgrp())])
-    monkeypatch.setattr(broker.Broker, "_format", FORMAT)  # tests with brokers put another in its place
-    node = broker._Node(1, temporary=False, extra={}, jars=[tmp_path / "a.jar"])
-    log = tmp_path / "broker.log"
-    with log.open("ab") as log_file:
-        broker.Broker("127.0.0.1:1", tmp_path, node)._format(tmp_path / "server.properties", log, log_file)
 
 
 def test_the_reason_is_one_line(tmp_path: Path) -> None:
