@@ -191,12 +191,10 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             raise no_topic(deleted)
         rows = self._kafka.topic(TOPIC)
         of_events = [each for each in assigned if each.topic != rows]
-        self._positions.resumed(
-            await self._kafka.start_new_partitions(of_events, earliest=self._earliest, check_commits=self._check_writes)
-        )
+        self._positions.resumed(await self._kafka.start_new_partitions(of_events, earliest=self._earliest))
         others: dict[str, int] = defaultdict(int)
         await self._retained.begin()
-        stored = await self._rows.read_back([each.partition for each in assigned if each.topic == rows])
+        stored = await self._rows.load([each.partition for each in assigned if each.topic == rows])
         for partition, (found, end) in stored.items():
             self._kafka.consumer.seek(TopicPartition(rows, partition), end)
             first = self._retained.restore(partition, found)
@@ -259,7 +257,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if not self._rows.overrun or not self._takes_more:
             return
         async with self._lock:
-            for partition, (found, _) in (await self._rows.read_back(self._rows.partitions)).items():
+            for partition, (found, _) in (await self._rows.read_again()).items():
                 await self._retry(partition, found)
 
     async def _retry(self, partition: int, stored: StoredPages) -> None:

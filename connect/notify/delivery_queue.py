@@ -266,7 +266,7 @@ class DeliveryQueue:
 
     async def _deliver(self, key: PageKey, message: Message, started: list[StateRow]) -> None:
         try:
-            await self._store.write(key.partition, started)  # without a row: it fails where this process was stopped
+            await self._store.write(key.partition, started)  # without a row: it fails where others may have the page
             outcome = await self._sender.send(key.incident, self._summaries.with_summary(message))
             rows = self._apply_outcome(key, message, outcome)
             await self._store.write(key.partition, rows)

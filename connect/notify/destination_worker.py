@@ -129,7 +129,7 @@ class DestinationWorker:
         """Write rows of routes. Raises KafkaError, OSError, SlaError."""
         if self._kafka is None:
             raise SlaError("not connected to Kafka")
-        await self._kafka.write(PARTITION, rows)
+        await self._kafka.append(PARTITION, rows)
 
     def same_topics(self) -> None:
         """Kafka says that all topics are those of the last look."""

@@ -8,20 +8,13 @@ from typing import Any
 
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
-    KafkaError,
-    KafkaTimeoutError,
-    OffsetMetadataTooLargeError,
-)
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
-from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages
+from connect.notify.group_membership import GroupMembership
+from connect.notify.page_store_rows import TOPIC, StateRow, StoredPages, prefix_of
 from connect.notify.read_positions import Committed, Offsets
 from connect.notify.row_loading import OnRow, RowLoading, Wants
-from connect.notify.stall_detector import StallDetector, seconds_with_suspension
-from connect.notify.taken_rows import abandon, until_taken
 from connect.notify.topic_ids import TopicIds
 from streams.errors import SlaError
 from streams.kafka import aiokafka_clients
@@ -40,12 +33,16 @@ _LARGEST_ROW = 5 * 1024 * 1024
 _FETCH_WAIT_MS = 250
 #: How long a partition is waited for while others go on: less than the time of a request.
 _ANSWER_S = 3.0
-#: How long Kafka may take to commit: the coordinator of a group may hang, or have no replicas to write to.
-_COMMIT_S = 30.0
+
+
+def group_of(prefix: str, destination: str) -> str:
+    """The consumer group of a destination."""
+    return f"{prefix}-notify-{destination}"
 
 
 class PageStore:
-    """The connections of one worker. Raises KafkaError, OSError when Kafka is unavailable, SlaError without topics.
+    """The connections of one destination's worker. Raises KafkaError, OSError when Kafka is unavailable, SlaError
+    without topics.
 
     `loading` reads the rows back, for all workers of a process at a time. `begun` are the partitions whose offsets this
     group has had while the process runs. `topic_ids` asks Kafka for the ids of topics.
@@ -54,7 +51,7 @@ class PageStore:
     def __init__(
         self,
         settings: Settings,
-        group: str,
+        destination: str,
         loading: RowLoading,
         begun: set[TopicPartition] | None = None,
         topic_ids: TopicIds | None = None,
@@ -65,15 +62,15 @@ class PageStore:
         self._bootstrap = list(settings.bootstrap())
         self._security = settings.aiokafka_security()
         self._prefix = settings.topic_prefix
-        self._group = group
+        self._group = group = group_of(settings.topic_prefix, destination)
+        self._own = prefix_of(destination)
         self._loading = loading
         self._producer: Any = None
         self._metadata_consumer: Any = None
         self._session_ms = settings.session_timeout // 1_000
         self._order = asyncio.Lock()
         self._silence_s = self._session_ms / 2_000
-        self._stall_detector = StallDetector(self._silence_s, seconds_with_suspension)
-        self._stall_task: asyncio.Task[None] | None = None
+        self.member = GroupMembership(group, self.topic(ALERTS), lambda: self.consumer, self._silence_s)
         self._unanswered = set[TopicPartition]()
         """Partitions whose brokers gave no answer when they were asked last."""
         self.consumer: Any = None
@@ -83,7 +80,6 @@ class PageStore:
 
     async def start(self, listener: Any) -> None:
         """Connect and join the group; `listener` is notified of partitions."""
-        self._stall_task = asyncio.create_task(self._stall_detector.run())
         self._metadata_consumer = self._new_consumer(group_id=None)
         await self._metadata_consumer.start()
         await self._check_topics()
@@ -96,8 +92,6 @@ class PageStore:
             max_request_size=_LARGEST_ROW,
         )
         await self._producer.start()
-        # Not before: its start would try for ever.
-        self._producer.client.send = self._stall_detector.guarded(self._producer.client.send)
         self.consumer = self._new_consumer(
             group_id=self._group,
             isolation_level="read_committed",
@@ -112,37 +106,47 @@ class PageStore:
 
     async def stop(self) -> None:
         """Leave the group, so that another member takes over at once, and close the connections."""
-        if self._stall_task is not None:
-            self._stall_task.cancel()
         readers = (end_consumer(each) for each in (self.consumer, self._metadata_consumer) if each is not None)
         writers = (end_producer(each) for each in (self._producer,) if each is not None)
         await asyncio.gather(*readers, *writers)
 
     async def write(self, partition: int, rows: Iterable[StateRow]) -> None:
-        """Returns when all replicas have the rows, which are stored in the order of the calls. Raises SlaError when
-        this process was stopped, KafkaError where Kafka takes no row for half the session timeout and the group does
-        not answer."""
-        topic, sent = self.topic(TOPIC), list[asyncio.Future[Any]]()
+        """Returns when all replicas have the rows, which are stored in the order of the calls, and the partition was
+        still assigned to this member not long before. Raises SlaError where it may be another's, KafkaError."""
+        sent: list[asyncio.Future[Any]] = []
         try:
             async with self._order:
-                self._stall_detector.check()
+                await self.member.prove()
+                headers = self.member.headers(partition)
                 for row in rows:
-                    sent.append(await self._producer.send(topic, key=row.key, value=row.value, partition=partition))
-            if not await until_taken(sent, self._silence_s, self._group_answers):
-                error = f"Kafka has taken no row for {self._silence_s:g} s (half of SLA_SESSION_TIMEOUT)"
-                self._stall_detector.give_up(error)  # or the client would write them while it is closed
-                raise KafkaTimeoutError(error)
+                    sent.append(await self._send(partition, row, headers if row.key.startswith(self._own) else None))
+            left = set(sent)
+            while left:  # Kafka's client tries for ever; where a quota delays rows the group answers all the same
+                taken, left = await asyncio.wait(left, timeout=self._silence_s, return_when=asyncio.FIRST_EXCEPTION)
+                for each in taken:
+                    each.result()
+                await self.member.prove()
         finally:
-            abandon(sent)
+            _abandon(sent)
 
-    async def _group_answers(self) -> bool:
-        """Whether the coordinator of the group can be reached, which tells when another process has the partitions."""
+    async def append(self, partition: int, rows: Iterable[StateRow]) -> None:
+        """Rows that are of no destination: whoever owns the partition. Raises SlaError before anything was sent, where
+        this process may have been suspended, and KafkaError."""
+        sent: list[asyncio.Future[Any]] = []
         try:
-            async with asyncio.timeout(self._silence_s / 2):
-                await self.consumer.committed(TopicPartition(self.topic(ALERTS), 0))
-        except (KafkaError, OSError):
-            return False
-        return True
+            async with self._order:
+                await self.member.prove()
+                for row in rows:
+                    sent.append(await self._send(partition, row))
+            await asyncio.gather(*sent)
+        finally:
+            _abandon(sent)
+
+    async def _send(self, partition: int, row: StateRow, headers: Any = None) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = await self._producer.send(
+            self.topic(TOPIC), key=row.key, value=row.value, partition=partition, headers=headers
+        )
+        return sent
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The offsets after the last records that had been written when this was called, committed or not."""
@@ -211,29 +215,8 @@ class PageStore:
                 each.cancel()
 
     async def commit(self, offsets: Offsets) -> bool:
-        """Whether they are committed; after a rebalance the new owner reads the latest records again. Raises SlaError
-        where that takes long."""
-        try:
-            await self._commit_in_time(offsets)
-        except (CommitFailedError, IllegalStateError):
-            self._log.info("commit_skipped", reason="a rebalance: the new owner reads the latest records again")
-            return False
-        return True
-
-    async def _commit_in_time(self, offsets: Offsets) -> None:
-        """Raises SlaError where it takes long: Kafka's client would try for ever, and nobody would know."""
-        try:
-            async with asyncio.timeout(_COMMIT_S):
-                await self._commit(offsets)
-        except TimeoutError:
-            raise SlaError(f"Kafka has not taken the offsets of group {self._group} for {_COMMIT_S:g} s") from None
-
-    async def _commit(self, offsets: Offsets) -> None:
-        try:
-            await self.consumer.commit(offsets)
-        except OffsetMetadataTooLargeError:  # by its configuration the broker takes no texts
-            alone = {where: each if isinstance(each, int) else each[0] for where, each in offsets.items()}
-            await self.consumer.commit(alone)
+        """As `GroupMembership.commit`."""
+        return await self.member.commit(offsets)
 
     async def alert_ends(self) -> Mapping[int, int]:
         """The offset after the last alert that had been written when this was called, by partition. Raises SlaError
@@ -269,22 +252,20 @@ class PageStore:
         if not partitions:
             return {}
         topic = self.topic(TOPIC)
-        return await self._loading.read(self._metadata_consumer, topic, partitions, destination, on_row, wants)
+        claims = self.member.claims
+        return await self._loading.read(self._metadata_consumer, topic, partitions, destination, on_row, wants, claims)
 
-    async def start_new_partitions(
-        self, partitions: Iterable[TopicPartition], *, earliest: bool, check_commits: bool = False
-    ) -> Committed:
+    async def start_new_partitions(self, partitions: Iterable[TopicPartition], *, earliest: bool) -> Committed:
         """Where the group has no committed offset it starts at the end, or with `earliest` at the beginning. That is
         committed at once, so that a crash before the first alert skips none. Kafka deletes the offsets of a topic that
         is deleted: where the group had one before, or has one of the other topic, the topic was made anew, and is read
-        from its beginning. With `check_commits` what is committed is committed again: raises KafkaError or SlaError
-        where Kafka takes none. Returns the texts of what was committed, and the ids that the topics have."""
+        from its beginning. Returns the texts of what was committed, and the ids that the topics have."""
         wanted = list(partitions)
         committed = await committed_with_texts(self.consumer, wanted)
-        if check_commits and committed:
-            await self.commit(committed)
         # Asked after that: what was committed later is of a topic that is as new, or newer.
-        ids = await self._ids({where.topic for where in wanted}, needed=any(text for _, text in committed.values()))
+        topics = {where.topic for where in wanted} | {self.topic(TOPIC)}
+        ids = await self._ids(topics, needed=any(text for _, text in committed.values()))
+        self.member.load_begins(committed, ids.get(self.topic(TOPIC), b""))
         offsets = {where: offset for where, (offset, _) in committed.items()}
         found = Committed({where: text for where, (_, text) in committed.items()}, ids, offsets)
         fresh = [where for where in wanted if where not in committed]
@@ -304,7 +285,8 @@ class PageStore:
             self._log.info("begins_with_new_alerts", group=self._group, partitions=names)
         for where, offset in first.items():
             self.consumer.seek(where, offset)
-        await self._commit_in_time(first)
+        if not await self.member.commit(first):
+            raise SlaError(f"another notifier may have the partitions of group {self._group} by now")
         self._begun.update(wanted)
         return found
 
@@ -344,3 +326,10 @@ def new_consumer(brokers: Iterable[str], security: Mapping[str, object], **optio
             **options,
         },
     )
+
+
+def _abandon(sent: Iterable[asyncio.Future[Any]]) -> None:
+    """Nobody waits for these rows any more."""
+    for each in sent:
+        if not each.cancel() and not each.cancelled():
+            each.exception()  # of all that fail together asyncio would tell

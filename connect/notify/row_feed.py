@@ -18,6 +18,7 @@ from connect.kafka_io.connection import all_partitions
 from connect.notify.failure_reports import ReportedReason, reason_of
 from connect.notify.page_store_rows import TOPIC, read_key
 from connect.notify.routing.recorded import PARTITION, is_recorded
+from connect.notify.row_claims import owner_in
 from connect.notify.row_loading import Wants, until_stalled
 from streams.errors import SlaError
 from streams.kafka.shutdown import end_consumer
@@ -34,14 +35,22 @@ _AT_ONCE = 500
 class FedRows:
     """The rows that wait for one destination, in the order of each partition."""
 
-    def __init__(self, destination: str, wants: Wants) -> None:
+    def __init__(self, destination: str, wants: Wants, owner: str = "") -> None:
         self.destination = destination
+        self._owner = owner
+        self.of_others: dict[int, int] = {}
+        """The last offset by partition of a row of this destination that names another owner."""
         self.wants = wants
         self.overrun = False
         """Whether more came than are kept: the destination has to read its rows back."""
         self._rows: list[tuple[Any, bool]] = []
         """Each with whether it is a request to retry."""
         self._size = 0
+
+    def look(self, record: Any) -> None:
+        """At a row of this destination."""
+        if record.headers and owner_in(record.headers) not in {None, self._owner}:
+            self.of_others[record.partition] = record.offset
 
     def put(self, record: Any, *, request: bool) -> None:
         if self.overrun:
@@ -99,8 +108,9 @@ class RowFeed:
         """How far routes are read, and how far they will be."""
         self._log = structlog.get_logger("connect.notify")
 
-    async def open(self, destination: str, wants: Wants) -> FedRows:
-        """From now on keep the rows of this destination, and of others that it `wants`. Whoever reads back what has
+    async def open(self, destination: str, wants: Wants, owner: str = "") -> FedRows:
+        """From now on keep the rows of this destination, whose own rows name the `owner`, and of others that it
+        `wants`. Whoever reads back what has
         been written before reads what there is afterwards, so that nothing is left out in between. Raises SlaError
         while Kafka does not say where the rows end, or the routes among them are not known."""
         try:
@@ -108,7 +118,7 @@ class RowFeed:
                 await self._started.wait()
         except TimeoutError:
             raise SlaError(self._why_not_started()) from None
-        fed = self._fed[destination] = FedRows(destination, wants)
+        fed = self._fed[destination] = FedRows(destination, wants, owner)
         return fed
 
     def _why_not_started(self) -> str:
@@ -196,10 +206,14 @@ class RowFeed:
                 self._on_routes(record.key, record.value)
                 continue
             found = read_key(record.key)
-            if found is None or found.kind not in {"parked", "retry"}:
+            if found is None:
+                continue
+            if (fed := self._fed.get(found.destination)) is not None:
+                fed.look(record)
+            if found.kind not in {"parked", "retry"}:
                 continue
             request = found.kind == "retry" and record.value is not None
-            if (fed := self._fed.get(found.destination)) is not None:
+            if fed is not None:
                 fed.put(record, request=request)
                 continue
             for each in self._fed.values():

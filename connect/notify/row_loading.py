@@ -14,8 +14,9 @@ from typing import Any
 
 from aiokafka.structs import TopicPartition
 
-from connect.notify.page_store_rows import StoredPages, read_key
+from connect.notify.page_store_rows import StoredPages, prefix_of, read_key
 from connect.notify.routing.recorded import is_recorded
+from connect.notify.row_claims import RowClaims
 from streams.errors import SlaError
 
 _POLL_MS = 200
@@ -27,17 +28,54 @@ _ROWS_AT_ONCE = 200
 OnRow = Callable[[int, bytes | None, bytes | None], None]
 Wants = Callable[[str], bool]
 
+_NONE = RowClaims()
+
 
 class _Load:
     """What one destination waits for."""
 
-    def __init__(self, partitions: Sequence[int], destination: str, on_row: OnRow, wants: Wants) -> None:
+    def __init__(
+        self,
+        partitions: Sequence[int],
+        destination: str,
+        on_row: OnRow,
+        wants: Wants,
+        claims: Mapping[int, RowClaims],
+    ) -> None:
         self.partitions = partitions
         self.destination = destination
-        self.on_row = on_row
         self.wants = wants
+        self._on_row = on_row
+        self._claims = claims
+        self._own = prefix_of(destination)
+        self.pages = dict[int, StoredPages]()
         self.found: Mapping[int, tuple[StoredPages, int]] | None = None
         self.failure: str | None = None
+
+    def begins(self) -> None:
+        self.pages = {each: StoredPages(self.destination) for each in self.partitions}
+
+    def take(self, partition: int, record: Any) -> None:
+        pages = self.pages[partition]
+        if self._is_own(record):
+            if not self._counts(partition, record):
+                pages.stale[record.key] = None
+                return
+            pages.stale.pop(record.key, None)
+        pages.read(record.key, record.value)
+        self._on_row(partition, record.key, record.value)
+
+    def take_again(self, partition: int, record: Any) -> None:
+        """What counts of the keys whose last row doesn't."""
+        stale = self.pages[partition].stale
+        if record.key in stale and self._counts(partition, record):
+            stale[record.key] = record.value
+
+    def _is_own(self, record: Any) -> bool:
+        return record.key is not None and record.key.startswith(self._own)
+
+    def _counts(self, partition: int, record: Any) -> bool:
+        return self._claims.get(partition, _NONE).counts(record.offset, record.headers)
 
 
 class RowsStalled(SlaError):  # noqa: N818 -- it names what happened
@@ -67,11 +105,19 @@ class RowLoading:
         """Whether the last reading was."""
 
     async def read(
-        self, consumer: Any, topic: str, partitions: Sequence[int], destination: str, on_row: OnRow, wants: Wants
+        self,
+        consumer: Any,
+        topic: str,
+        partitions: Sequence[int],
+        destination: str,
+        on_row: OnRow,
+        wants: Wants,
+        claims: Mapping[int, RowClaims],
     ) -> Mapping[int, tuple[StoredPages, int]]:
         """The pages of a destination by partition, with the offset up to which rows were read. `on_row` is called with
-        the partition, key and value of its rows, and of those of other destinations that it `wants`."""
-        load = _Load(partitions, destination, on_row, wants)
+        the partition, key and value of its rows, as far as they count by the `claims`, and of those of other
+        destinations that it `wants`."""
+        load = _Load(partitions, destination, on_row, wants, claims)
         self._waiting.append(load)
         try:
             async with self._turn:
@@ -98,9 +144,9 @@ class RowLoading:
 
 async def _read_for(loads: Sequence[_Load], consumer: Any, topic: str) -> None:
     """Raises the errors of the client: then nobody has got anything, and the next one that waits reads."""
-    pages = {id(load): {each: StoredPages(load.destination) for each in load.partitions} for load in loads}
     by_partition = defaultdict[int, list[_Load]](list)
     for load in loads:
+        load.begins()
         for partition in load.partitions:
             by_partition[partition].append(load)
     interested: dict[tuple[int, str], list[_Load]] = {}
@@ -119,38 +165,63 @@ async def _read_for(loads: Sequence[_Load], consumer: Any, topic: str) -> None:
             ]
         return interested[place]
 
-    places = {partition: TopicPartition(topic, partition) for partition in by_partition}
-    consumer.assign(list(places.values()))
-    ends, at = dict[TopicPartition, int](), dict[TopicPartition, int]()
+    def take(partition: int, record: Any) -> None:
+        for load in () if is_recorded(record.key) else of(partition, record.key):
+            load.take(partition, record)
 
-    def stalled() -> str:
-        behind = [f"{where.partition} at {at.get(where, 0)} of {end}" for where, end in sorted(ends.items())
-                  if at.get(where, 0) < end]  # fmt: skip
-        more = f" (partition {behind[0]})" if behind else ""
-        return f" while they were read back{more}"
-
+    places = [TopicPartition(topic, each) for each in by_partition]
+    consumer.assign(places)
     try:
-        async with until_stalled(topic, stalled) as arrived:
-            ends = await consumer.end_offsets(list(places.values()))
-            await consumer.seek_to_beginning(*places.values())
-            left = dict(places)
-            while left:
-                for where, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
-                    for number, record in enumerate(records, 1):
-                        for load in () if is_recorded(record.key) else of(where.partition, record.key):
-                            pages[id(load)][where.partition].read(record.key, record.value)
-                            load.on_row(where.partition, record.key, record.value)
-                        if number % _ROWS_AT_ONCE == 0:
-                            arrived()  # of many destinations, what is there at once takes long to look at
-                            await asyncio.sleep(0)
-                for partition, where in list(left.items()):
-                    position = await consumer.position(where)
-                    if position != at.get(where):
-                        at[where] = position
-                        arrived()
-                    if position >= ends[where]:
-                        del left[partition]
+        ends = await _read_all(consumer, topic, places, take)
+        late = {partition: behind for partition, found in by_partition.items()
+                if (behind := [each for each in found if each.pages[partition].stale])}  # fmt: skip
+
+        def take_again(partition: int, record: Any) -> None:
+            for load in late[partition]:
+                load.take_again(partition, record)
+
+        if late:
+            await _read_all(consumer, topic, [each for each in places if each.partition in late], take_again, ends)
     finally:
         consumer.unsubscribe()
     for load in loads:
-        load.found = {each: (found, ends[places[each]]) for each, found in pages[id(load)].items()}
+        load.found = {each: (found, ends[TopicPartition(topic, each)]) for each, found in load.pages.items()}
+
+
+async def _read_all(
+    consumer: Any,
+    topic: str,
+    places: Sequence[TopicPartition],
+    take: Callable[[int, Any], None],
+    known_ends: Mapping[TopicPartition, int] | None = None,
+) -> Mapping[TopicPartition, int]:
+    """Read partitions from their beginnings to their ends of now, or to those `known_ends`. Returns the ends."""
+    ends, at = dict(known_ends or {}), dict[TopicPartition, int]()
+
+    def stalled() -> str:
+        behind = [f"{where.partition} at {at.get(where, 0)} of {end}" for where, end in sorted(ends.items())
+                  if where in places and at.get(where, 0) < end]  # fmt: skip
+        more = f" (partition {behind[0]})" if behind else ""
+        return f" while they were read back{more}"
+
+    async with until_stalled(topic, stalled) as arrived:
+        if known_ends is None:
+            ends = await consumer.end_offsets(list(places))
+        await consumer.seek_to_beginning(*places)
+        left = set(places)
+        while left:
+            for where, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                for number, record in enumerate(records, 1):
+                    if where in left and record.offset < ends[where]:
+                        take(where.partition, record)
+                    if number % _ROWS_AT_ONCE == 0:
+                        arrived()  # of many destinations, what is there at once takes long to look at
+                        await asyncio.sleep(0)
+            for where in sorted(left):
+                position = await consumer.position(where)
+                if position != at.get(where):
+                    at[where] = position
+                    arrived()
+                if position >= ends[where]:
+                    left.discard(where)
+    return ends

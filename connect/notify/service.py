@@ -45,11 +45,6 @@ OF_ANOTHER = (
 )
 
 
-def group_of(prefix: str, destination: str) -> str:
-    """The consumer group of a destination."""
-    return f"{prefix}-notify-{destination}"
-
-
 def read_routing(settings: NotifySettings) -> Routing:
     """The routing file. Raises RoutingError, SettingsError when there is none, OSError when it can't be read."""
     return routing_in(routing_content(settings.routes), str(settings.routes))
@@ -109,7 +104,7 @@ async def serve(
             destination,
             routing,
             HttpSender(destination, found.secrets[name], time, traces.tracer),
-            lambda name: PageStore(kafka, group_of(kafka.topic_prefix, name), loading, begun, ids),
+            lambda name: PageStore(kafka, name, loading, begun, ids),
             time,
             metrics,
             codec,

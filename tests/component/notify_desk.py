@@ -36,12 +36,23 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
+class OnlyMember:
+    """Of a group that never changes."""
+
+    owner = "me"
+
+    async def claim(self, *_: object) -> None: ...
+
+    async def repairs_written(self) -> None: ...
+
+
 class FakeKafka:
     """One partition of each topic, by hand; a PageStore and its consumer in one."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.consumer = self
+        self.member = OnlyMember()
         self.logs: dict[TopicPartition, list[Record]] = {ALERTS: [], INCIDENTS: [], ROWS: []}
         self.at: dict[TopicPartition, int] = dict.fromkeys(self.logs, 0)
         self.visible: dict[TopicPartition, int] = {}

@@ -15,9 +15,10 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, OffsetAndTimestamp
 from notify_bench import HandClock, Script, destination, play
+from notify_desk import OnlyMember
 from structlog.testing import capture_logs
 
-from connect.notify import destination_worker, page_store, row_loading
+from connect.notify import destination_worker, group_membership, page_store, row_loading
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.destination_workers import DestinationWorkers
 from connect.notify.destinations.kind import MASKED
@@ -46,6 +47,7 @@ class Connection:
         self.failure = failure
         self.at_start = at_start
         self.consumer = self
+        self.member = OnlyMember()
         self.stopped = False
 
     def topic(self, suffix: str) -> str:
@@ -210,7 +212,9 @@ def test_a_connection_that_gives_no_rows_hands_over_and_two_of_them_end_the_wait
             def ignored(*_: object) -> None: ...
 
             consumer = reader([0, 0], rows)
-            return await loading.read(consumer, "sla.notifications", [0], f"hook-{number}", ignored, lambda _: False)
+            return await loading.read(
+                consumer, "sla.notifications", [0], f"hook-{number}", ignored, lambda _: False, {}
+            )
 
         return await asyncio.gather(*(load(*each) for each in enumerate(readers)), return_exceptions=True)
 
@@ -418,7 +422,7 @@ def test_a_group_is_told_which_topics_its_offsets_are_of() -> None:
     answers: list[dict[str, bytes] | None] = [{"alerts": b"1", "incidents": b"\0"}, *[None] * 7, {"alerts": b"2"}]
 
     async def ask(names: Any) -> dict[str, bytes]:
-        assert set(names) == {"alerts", "incidents"}
+        assert set(names) == {"alerts", "incidents", "sla.notifications"}
         if (answer := answers.pop(0)) is None:
             raise SlaError("no answer")
         return answer
@@ -541,8 +545,8 @@ def test_offsets_that_kafka_does_not_take_end_the_connection_and_nothing_is_sent
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its client tried for ever, and nobody knew that nothing was read any more."""
-    monkeypatch.setattr(page_store, "_COMMIT_S", 0.01)
-    alerts, incidents = TopicPartition("alerts", 0), TopicPartition("incidents", 0)
+    monkeypatch.setattr(group_membership, "_COMMIT_S", 0.01)
+    alerts, incidents = TopicPartition("sla.alerts", 0), TopicPartition("sla.incidents", 0)
 
     class Hanging(GroupOffsets):
         hangs = True
@@ -553,19 +557,19 @@ def test_offsets_that_kafka_does_not_take_end_the_connection_and_nothing_is_sent
             await super().commit(offsets)
 
     async def scenario() -> None:
-        store = PageStore(read_settings(), "group", RowLoading())
-        store.consumer = consumer = Hanging(alerts=7)
-        told = "Kafka has not taken the offsets of group group for 0.01 s"
+        store = PageStore(read_settings(), "d", RowLoading())
+        store.consumer = consumer = Hanging(**{"sla.alerts": 7})
+        told = "Kafka has not taken the offsets of group sla-notify-d for 0.01 s"
         with pytest.raises(SlaError, match=told):
             await store.commit({alerts: 8})
         with pytest.raises(SlaError, match=told):
-            await store.start_new_partitions([alerts, incidents], earliest=False, check_commits=True)
-        with pytest.raises(SlaError, match=told):
-            await store.start_new_partitions([incidents], earliest=False)
+            await store.start_new_partitions([alerts, incidents], earliest=False)
         consumer.hangs = False
-        consumer.offsets[alerts] = 7, "text"
-        await store.start_new_partitions([alerts, incidents], earliest=False, check_commits=True)
-        assert consumer.offsets == {alerts: (7, "text"), incidents: 5}
+        await store.start_new_partitions([alerts, incidents], earliest=False)
+        assert consumer.offsets == {alerts: 7, incidents: 5}
+        consumer.hangs = True
+        with pytest.raises(SlaError, match=told):
+            await store.member.claim({0: 3}, [])
 
     play(scenario)
 
@@ -620,7 +624,7 @@ def test_what_a_destination_fetches_and_has_not_looked_at_is_bounded(monkeypatch
         store = PageStore(read_settings(), "group", RowLoading())
         await store.start(None)
         await store.stop()
-        assert fetched == {None: 512 * 1024, "group": 64 * 1024}
+        assert fetched == {None: 512 * 1024, "sla-notify-group": 64 * 1024}
 
     play(scenario)
 
