@@ -75,8 +75,8 @@ class FetcherReader:
             if not batches and self._failed is None:
                 self._waiter = fetcher._create_fetch_waiter()
                 await asyncio.wait([self._waiter], timeout=timeout_s)
-                if not self._waiter.done():
-                    self._waiter.cancel()
+                if not self._waiter.cancel() and not self._waiter.cancelled():
+                    self._waiter.exception()  # an error of the group, see group_errors; asyncio logs what nobody reads
         return batches
 
     def _fetched(self, assignment: Any, wanted: frozenset[TopicPartition]) -> list[Batch]:

@@ -6,7 +6,7 @@ TaskError
 │                      refused again, it is WriteRefused
 ├── TaskFenced        another owner has taken over the partition: the task stops and writes nothing
 ├── RecordFailed       the processor raised for one record: retried alone, then rejected as `internal`
-├── GroupStalled       a rebalance does not end: the whole worker stops, to be started again
+├── GroupStalled       a rebalance does not end, or none begins: the whole worker stops, to be started again
 ├── TimersFailed       the processor raised on a timer: retried, then its subject is quarantined or the task halts
 └── TaskHalted        going on would be wrong: only this task waits for an operator
     ├── OffsetsDiffer  changelog and consumer group disagree on the next offset
@@ -44,7 +44,8 @@ class TaskFenced(TaskError):
 
 
 class GroupStalled(TaskError):
-    """A rebalance does not end: tasks do not stop, or no partitions are assigned although Kafka answers."""
+    """A rebalance does not end: tasks do not stop, or no partitions are assigned although Kafka answers. Or
+    the consumer takes part in none any more."""
 
 
 class RecordFailed(TaskError):

@@ -19,10 +19,11 @@ from streams.runtime.agent_spec import AgentSpec
 from streams.runtime.consumer_lag import ConsumerLag
 from streams.runtime.errors import GroupStalled, InputLost
 from streams.runtime.faust_app import faust_app
-from streams.runtime.fetch_failures import FetchFailures
+from streams.runtime.group_watch import GroupWatch
 from streams.runtime.inputs_elsewhere import InputsElsewhere
 from streams.runtime.interfaces import Batch
 from streams.runtime.kafka_log import KafkaLog, Offsets
+from streams.runtime.lasting_failures import LastingFailures
 from streams.runtime.ownership import PrefixOwner
 from streams.runtime.purge import Purge
 from streams.runtime.rebalance_watch import RebalanceWatch
@@ -43,8 +44,6 @@ _TOPICS_WATCH_S = 5.0
 _COLLECT_EVERY_S = 60.0
 _REBALANCES = 3
 """A worker that waits for an assignment as long as so many rebalances may take is started again."""
-
-
 _DECIDING_PARTITION = 0
 """Of the first agent: its changelog decides which deployment owns the prefix."""
 
@@ -69,7 +68,8 @@ class TaskManager:
         self._offsets = Offsets(settings)
         written_by = {spec.name: (*spec.writes, settings.changelog(spec.name)) for spec in self.agents}
         self._lag = ConsumerLag(self._offsets, written_by=written_by)
-        self._fetch_failures = FetchFailures()
+        self._fetch_failures = LastingFailures("input can't be read")
+        self._group = GroupWatch(settings.heartbeat_interval_ms / 1_000)
         self._topics = TopicWatch(settings, self.agents, self._offsets)
         self._rebalance = RebalanceWatch(_REBALANCES * settings.rebalance_timeout_ms / 1_000)
         self._stalled: GroupStalled | None = None
@@ -106,6 +106,7 @@ class TaskManager:
         purge = Purge(self.agents, self._offsets)
         self._background = (
             asyncio.create_task(self._watch_topics()),
+            asyncio.create_task(self._group.keep_looking(self._consumer.group_error)),
             asyncio.create_task(purge.keep_running(self.tasks)),
         )
         self._rebalance.begin()
@@ -141,7 +142,7 @@ class TaskManager:
                 self._rebalance.kafka_answered()
             else:
                 self._rebalance.kafka_unavailable()
-            if self._fetch_failures.problems():
+            if self._fetch_failures.problems() or self._group.problems():
                 metrics.TOPICS_UNUSABLE.set(1)
             self._inputs_elsewhere.measure(self._clock.now())
             if self._rebalance.stalled is not None:
@@ -325,7 +326,7 @@ class TaskManager:
         reasons += self._topics.problems()
         reasons += self._lag.open_transactions.problems()
         reasons += self._lag.stalled.problems()
-        reasons += self._fetch_failures.problems()
+        reasons += self._fetch_failures.problems() + self._group.problems()
         reasons += self._inputs_elsewhere.problems(self._clock.now())
         reasons += [
             {

@@ -23,6 +23,7 @@ from yarl import URL
 
 from streams.kafka import aiokafka_clients
 from streams.kafka.batch_reader import BatchReader, batch_reader
+from streams.kafka.group_errors import group_error
 from streams.kafka.shutdown import end_consumer
 from streams.runtime.interfaces import Batch
 from streams.runtime.settings import RuntimeSettings
@@ -131,6 +132,10 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 self._reader().moved()
         self.nudge()
 
+    async def group_error(self) -> BaseException | None:
+        """`group_error` of this thread's consumer."""
+        return None if self._consumer is None else group_error(self._consumer)
+
     async def in_thread(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run on the consumer's loop, wait on ours."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self.thread_loop))
@@ -164,6 +169,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._thread.start_at(offsets)
 
         await self._thread.in_thread(seek)
+
+    async def group_error(self) -> BaseException | None:
+        """Why Kafka keeps the worker out of its group; it tries again. Raises GroupLeft."""
+        return await self._thread.in_thread(self._thread.group_error) if self._thread.started else None
 
     async def perform_seek(self) -> None:
         """Faust would seek to its committed offsets; here the tasks do."""

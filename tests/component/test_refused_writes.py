@@ -16,8 +16,8 @@ from aiokafka.errors import (
 )
 
 from streams.runtime.errors import TaskInterrupted, TimestampsRefused, WriteRefused
-from streams.runtime.fetch_failures import FetchFailures
 from streams.runtime.interfaces import Write
+from streams.runtime.lasting_failures import LastingFailures
 from streams.runtime.processor import Effects, Send
 from streams.runtime.settings import RuntimeSettings
 from streams.runtime.transactions import KafkaTransactions
@@ -141,7 +141,7 @@ def test_offsets_that_are_refused_name_their_topics() -> None:
 def test_input_that_may_not_be_read_is_a_problem_until_it_is_read_again() -> None:
     """Its offsets can be seen without that permission, and a worker without input has nothing to commit."""
     now = [100.0]
-    failures = FetchFailures(lambda: now[0])
+    failures = LastingFailures("input can't be read", seconds=lambda: now[0])
     seen = []
     for second in range(8):
         now[0] = 100.0 + second
