@@ -84,7 +84,6 @@ def _csv_rows(file: TextIO, mapping: TicketMapping) -> Iterator[ExportRow]:
     head = file.readline(_LONGEST_ROW)
     file.seek(0)
     delimiter = mapping.delimiter or max(_DELIMITERS, key=head.count)
-    csv.field_size_limit(_LONGEST_ROW)  # the default is less than a row may have
     lines = _Lines(file)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     names: list[str] | None = None
@@ -93,7 +92,8 @@ def _csv_rows(file: TextIO, mapping: TicketMapping) -> Iterator[ExportRow]:
     while True:
         lines.room = _LONGEST_ROW
         try:
-            cells = next(reader, None)
+            with _long_fields():
+                cells = next(reader, None)
         except csv.Error as error:
             raise UnreadableExport(
                 f'line {start}: not CSV: {error}; the delimiter {delimiter!r} and quotes `"` are expected'
@@ -114,6 +114,17 @@ def _csv_rows(file: TextIO, mapping: TicketMapping) -> Iterator[ExportRow]:
             yield ExportRow(f"line {number}", fields, _formula(fields, checked))
     if names is None:
         raise UnreadableExport("the file is empty; expected a line of column names")
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """A block in which a field may be as long as a row. The limit is the whole process's, so other readers of CSV
+    would have it too."""
+    before = csv.field_size_limit(_LONGEST_ROW)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 class _Lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -354,6 +355,19 @@ def test_a_row_without_an_end_is_refused_before_it_is_read(
     monkeypatch.setattr(export_file, "_LONGEST_ROW", 1_000)
     with pytest.raises(UnreadableExport, match=r"line \d+: a row has more than 1,000 characters"):
         desk(HEAD + row, MAPPING)
+
+
+def test_other_readers_of_csv_keep_their_limit(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    long = "x" * (before + 1)
+    (tmp_path / "import.yaml").write_text(MAPPING, encoding="utf-8")
+    (tmp_path / "export").write_text(HEAD + GOOD + GOOD.replace("It fails", long), encoding="utf-8")
+    mapping = load_import_mapping(tmp_path / "import.yaml")
+    for row, title in zip(
+        export_file.export_rows(tmp_path / "export", mapping, pytest.fail), ("It fails", long), strict=True
+    ):
+        assert row.fields["Title"] == title
+        assert csv.field_size_limit() == before, "also while the file is read"
 
 
 def test_half_surrogates_are_repaired(desk: Any, tmp_path: Path) -> None:
