@@ -51,7 +51,9 @@ def opening_hours(hours: BusinessHours, day: date) -> tuple[int, int] | None:
     if span is None or (hours.holidays is not None and day in _holidays(hours.holidays)):
         return None
     opens, closes = _local(day, span[0], hours.zone), _local(day, span[1], hours.zone)
-    return (opens, closes) if opens < closes else None  # DST may skip all of a day's hours
+    # DST may skip all of a day's hours, and a zone a whole day: its hours would be those of the next day.
+    skipped = opens >= closes or to_datetime(opens).astimezone(ZoneInfo(hours.zone)).date() != day
+    return None if skipped else (opens, closes)
 
 
 def _open_spans(hours: BusinessHours, start: int) -> Iterable[tuple[int, int]]:

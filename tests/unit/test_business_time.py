@@ -76,6 +76,14 @@ def test_r19_opening_hours_that_dst_swallows_are_none() -> None:
     assert found == "2026-03-30T00:45:00Z"
 
 
+def test_r19_a_day_that_a_zone_skips_is_no_working_day() -> None:
+    # Samoa went from 2011-12-29 straight to 2011-12-31; its hours are not counted twice on the day after.
+    every_day = BusinessHours("Pacific/Apia", tuple([(9 * 60, 17 * 60)] * 7), None)
+    start = "2011-12-29T09:00:00-10:00"
+    assert due(every_day, start, Target(within=20 * HOUR, clock="business")) == "2011-12-31T23:00:00Z"
+    assert due(every_day, start, Target(business_days=2)) == "2011-12-31T19:00:00Z"
+
+
 def test_r28_nothing_is_due_after_the_year_9999() -> None:
     for target in (
         Target(within=HOUR),
