@@ -135,6 +135,22 @@ def test_r21_times_concern_the_episode_current_at_the_amendment() -> None:
     assert minutes(*lines[:2], *lines[3:], late) == 90
 
 
+@pytest.mark.parametrize(("start", "others", "mine"), [("13:00", 60, 180), ("10:30", 60, 240), ("09:30", 90, 240)])
+def test_r21_a_start_before_a_reclassification_of_an_earlier_outage(start: str, others: int, mine: int) -> None:
+    """Until the reclassification it counts for the tenants of before."""
+    lines = [
+        opened("10:00", tenants=["other"]),
+        reclassified("11:00", tenants=["acme"], component="ui"),
+        resolved("12:00"),
+        reopened("14:00"),
+        resolved("15:00"),
+        amended("16:00", started=start),
+    ]
+    found = run(contract(FEBRUARY), contract(FEBRUARY, of="other"), *lines, until=FINAL)
+    assert statements(found)["2026-03"]["downtime_s"] / 60 == mine
+    assert statements(found, "other")["2026-03"]["downtime_s"] / 60 == others
+
+
 def test_r21_counts_as_downtime_concerns_the_whole_incident() -> None:
     lines = [opened("10:00", "cosmetic"), resolved("11:00"), reopened("12:00"), resolved("13:00")]
     assert minutes(*lines, amended("14:00", counts=True)) == 120
