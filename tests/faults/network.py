@@ -30,6 +30,11 @@ class Proxied:
     def bootstrap(self) -> str:
         return f"{HOST}:{self.proxy.port}"
 
+    @property
+    def direct(self) -> str:
+        """Where clients connect without the proxy."""
+        return self._broker.bootstrap
+
     def stop(self) -> None:
         self._broker.stop()
 

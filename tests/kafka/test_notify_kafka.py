@@ -15,10 +15,13 @@ from destinations import ROUTING_KEY, SIGNING_KEY, SLACK_PATH, Destinations, Not
 from kafka import KafkaProducer
 from on_kafka import PARTITIONS, Run
 
+from cli.kafka_io.topic_admin import apply_topics
 from cli.local.stack import Stack
 from connect.client import IncidentPublisher, Who
 from connect.kafka_io.reader import read_topics
 from streams.kafka.partitioner import partition_of
+from streams.topics import declared
+from tests.faults.network import proxied
 from tests.page_triggers import event, value_of
 from tests.waiting import TIMEOUT_S, wait
 
@@ -233,6 +236,52 @@ def test_a_notifier_that_stood_still_writes_nothing_when_it_goes_on(
         assert (first.stop(), second.stop()) == (0, 0)
     assert rows_left(broker, topics, ROWS) == []
     assert len(destinations.keys("hook")) == 60
+
+
+@pytest.mark.chaos
+def test_rows_of_a_notifier_that_was_cut_off_arrive_late_and_have_no_effect(
+    destinations: Destinations, tmp_path: Path
+) -> None:
+    """The network holds its outcomes back until its successor has ended all pages."""
+    incidents = [f"inc-{number}" for number in range(60)]
+    destinations.takes_s = 0.2
+    with proxied(tmp_path) as nodes:
+        apply_topics(nodes.direct, declared("sla", PARTITIONS))
+        publisher = EventWriter(nodes.direct, "sla")
+        first = NotifyProcess(nodes.bootstrap, "sla", tmp_path, destinations, "pager", "hook", session_s=4)
+        second = NotifyProcess(nodes.direct, "sla", tmp_path, destinations, "pager", "hook", name="-2")
+        third = NotifyProcess(nodes.direct, "sla", tmp_path, destinations, "pager", "hook", name="-3")
+        with first:
+            wait(lambda: first.log.read_text().count("partitions_assigned") > 1, first.log.read_text)
+            for incident in incidents:
+                publisher.say("breached", incident)
+            publisher.flush()
+            wait(lambda: len(set(destinations.keys("hook"))) > 10, first.log.read_text)
+            nodes.proxy.stall(1)
+            for incident in incidents:
+                publisher.say("closed", incident)
+            publisher.flush()
+            destinations.takes_s = 0.0
+            with second:
+                wait(lambda: second.log.read_text().count("partitions_assigned") > 1, second.log.read_text)
+                for kind in ("pager", "hook"):
+                    wait(lambda kind=kind: not second.measured("sla_notify_behind_records", kind), second.log.read_text)
+                    wait(lambda kind=kind: not second.measured("sla_notify_open_pages", kind), second.log.read_text)
+                nodes.proxy.resume()
+                wait(lambda: "late_rows_repaired" in second.log.read_text(), second.log.read_text)
+                wait(second.ready, second.log.read_text)
+                assert second.stop() == 0
+            first.kill()
+        publisher.close()
+        with third:
+            wait(third.ready, third.log.read_text)
+            for kind in ("pager", "hook"):
+                wait(lambda kind=kind: not third.measured("sla_notify_open_pages", kind), third.log.read_text)
+            assert third.stop() == 0
+        assert rows_left(nodes.direct, "sla", ROWS) == []
+    last = {page_of(each.body): each.body["event_action"] for each in destinations.heard if each.kind == "pager"}
+    assert set(last.values()) <= {"resolve"}
+    assert set(destinations.keys("hook")) >= {f"closed-{incident}--" for incident in incidents}
 
 
 QUICK = """\
