@@ -46,8 +46,11 @@ class _Exchange:
         self.reported_late = False
         self.begun = set[str]()
         """New destinations that have a start in every partition."""
+        self.missing: Sequence[str] = ()
+        """New destinations that are waited for."""
         self.give_up_at: float | None = None
         """When starts are waited for no longer, by the clock of the loop."""
+        self.given_up = False
         self.at_start = at_start
         """Whether it is the file of a start, and other routes were in force before."""
 
@@ -92,6 +95,12 @@ class DestinationWorkers:
         self._wanted = loaded
         self._metrics.routing_loaded()
         self._exchanged.set()
+
+    @property
+    def waits_for(self) -> Sequence[str]:
+        """New destinations that a changed file waits for: they have not joined, or have no start yet in partitions of
+        other notifiers."""
+        return () if self._exchange is None else self._exchange.missing
 
     @property
     def of_another(self) -> str | None:
@@ -269,17 +278,19 @@ class DestinationWorkers:
         notifier that has a partition may be killed before it commits one: whoever takes over starts with what is new,
         and alerts that were led there before would be left out. Asks for one after the other: few wait for long."""
         now = asyncio.get_running_loop().time()
-        exchange.give_up_at = exchange.give_up_at or now + _BEGIN_S
-        missing = [name for name in new if name not in exchange.begun]
-        while missing and await self._recording.has_begun(self._running[missing[0]].worker):
+        missing, answer = [name for name in new if name not in exchange.begun], None
+        while missing and (answer := await self._recording.has_begun(self._running[missing[0]].worker)):
             exchange.begun.add(missing.pop(0))
         self._tell_late(exchange, missing)
-        if missing and now >= exchange.give_up_at:
+        if exchange.give_up_at is None or answer is None:  # only while Kafka answers do they take long themselves
+            exchange.give_up_at = now + _BEGIN_S
+        if missing and now >= exchange.give_up_at and not exchange.given_up:
             self._log.warning("destinations_not_begun", destinations=missing, waited_s=_BEGIN_S)
-            return True
-        return not missing
+            exchange.given_up = True
+        return not missing or exchange.given_up
 
     def _tell_late(self, exchange: _Exchange, missing: Sequence[str]) -> None:
+        exchange.missing = missing
         if missing and not exchange.reported_late and asyncio.get_running_loop().time() >= exchange.late_at:
             self._log.warning("destinations_not_connected", destinations=missing, waited_s=_CONNECT_S)
             exchange.reported_late = True

@@ -136,9 +136,9 @@ class RouteRecording:
 
         return await self._by_any(begin)
 
-    async def has_begun(self, worker: DestinationWorker) -> bool:
-        """Whether a destination has a start in every partition; False too while Kafka does not answer."""
-        return bool(await self._by_any(lambda each: each.has_begun(), [worker]))
+    async def has_begun(self, worker: DestinationWorker) -> bool | None:
+        """Whether a destination has a start in every partition; None while Kafka does not answer."""
+        return await self._by_any(lambda each: each.has_begun(), [worker])
 
     async def _record(self, row: StateRow) -> None:
         async def record(worker: DestinationWorker) -> bool:

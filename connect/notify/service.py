@@ -184,6 +184,7 @@ def pages(
     def details() -> dict[str, object]:
         refused = {} if reload.problem is None else {"refused": reload.problem}
         other = {} if destinations.of_another is None else {"own_not_in_force": OF_ANOTHER}
-        return {"routing": {"digest": destinations.digest, **refused, **other}}
+        waits = {"waits_for": sorted(destinations.waits_for)} if destinations.waits_for else {}
+        return {"routing": {"digest": destinations.digest, **refused, **other, **waits}}
 
     return health_app(metrics.registry, unready, details=details)

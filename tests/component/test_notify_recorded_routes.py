@@ -85,12 +85,15 @@ class Worker:
         self.name, self.log, self.routing, self.shares = name, log, routing, shares
         self.failure: str | None = None
         self.begun = True
+        self.silent = False
 
     async def alert_ends(self) -> dict[int, int]:
         return self.log.ends
 
     async def has_begun(self) -> bool:
         self.log.asked.append(self.name)
+        if self.silent:
+            raise SlaError("away")
         return self.begun
 
     async def record(self, rows: Sequence[StateRow]) -> None:
@@ -318,7 +321,7 @@ def test_alerts_that_are_read_while_routes_are_recorded_go_by_both_and_so_after_
     play(scenario)
 
 
-@pytest.mark.parametrize("at_last", ["begun", "given up", "another"])
+@pytest.mark.parametrize("at_last", ["begun", "begun after a silence", "given up", "another"])
 def test_routes_wait_until_a_new_destination_has_a_start_in_the_partitions_of_another_notifier(
     at_last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,12 +343,20 @@ def test_routes_wait_until_a_new_destination_has_a_start_in_the_partitions_of_an
             assert set(log.asked) == {"c"}
             assert len(log.kept()) == 1
             assert notifier.routes(500) == {"a": "ja"}
+            assert notifier.workers.waits_for == ["c"]
             log.ends = {0: 700}
+            exchange = notifier.workers._exchange
+            assert exchange is not None
             if at_last == "begun":
                 third.begun = True
+            elif at_last == "begun after a silence":
+                third.silent, exchange.give_up_at = True, 0.1
+                await until(lambda: exchange.give_up_at != 0.1)
+                asked = len(log.asked)
+                await until(lambda: len(log.asked) > asked + 5)
+                assert notifier.workers._exchange is exchange, "Kafka takes long, not the destination"
+                third.silent, third.begun = False, True
             elif at_last == "given up":
-                exchange = notifier.workers._exchange
-                assert exchange is not None
                 exchange.give_up_at = 0.1
             else:
                 other = RecordedRoutes(recorded_key(2, "x"), notifier.load(TO_C).routing.routes, "x", {0: 700}, 2)
@@ -356,6 +367,7 @@ def test_routes_wait_until_a_new_destination_has_a_start_in_the_partitions_of_an
         told = [(each["event"], each["destinations"]) for each in logs if each["event"].startswith("destinations_not")]
         given_up = [("destinations_not_begun", ["c"])] if at_last == "given up" else []
         assert told == [("destinations_not_connected", ["c"]), *given_up]
+        assert notifier.workers.waits_for == ()
         await notifier.stop()
 
     play(scenario)
