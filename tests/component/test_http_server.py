@@ -351,6 +351,18 @@ def test_other_transfer_codings_are_501(coding: str, path: str) -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("path", ["/v1/hooks/prometheus", "/v1/incidents", "/v1/heartbeats/backup"])
+def test_of_two_tokens_none_counts(path: str) -> None:
+    async def scenario() -> None:
+        async with listening() as server:
+            sent = post(path, b"{}", **token("prometheus"), authorization="Bearer another", Connection="close")
+            status, answer = await server.ask(sent)
+            assert status == 400
+            assert b"Authorization: this header is there twice" in answer
+
+    run(scenario)
+
+
 def test_a_defect_of_a_page_is_logged_with_its_traceback() -> None:
     def failing() -> list[dict[str, object]]:
         raise KeyError("a defect")

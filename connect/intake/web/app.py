@@ -257,6 +257,8 @@ class Intake:
     async def _respond(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Every error response is JSON with a reason, and every request of a source is counted."""
         try:
+            if len(request.headers.getall("Authorization", ())) > 1:  # a proxy may judge by another one of them
+                raise RequestRejected(400, "Authorization: this header is there twice; allowed: once")
             response: web.StreamResponse = await handler(request)
         except RequestRejected as error:
             self._log_rejection(request.get(_SOURCE, "unknown"), error)
