@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -161,6 +162,33 @@ def test_an_expelled_member_joins_anew_once_kafka_lets_it(answer: type[errors.Ka
         assert (group.has_member, group.joins, worker.coordinator.revoked) == (True, 2, 1)
         await asyncio.sleep(10)
         assert (worker.reasons, worker.watching.done()) == ("", False)
+        await worker.end()
+
+    in_virtual_time(scenario)
+
+
+def test_a_reader_that_raises_the_same_errors_changes_nothing() -> None:
+    """aiokafka's `getmany` takes the error out of the coordinator, and leaves the heartbeat as it is."""
+
+    async def scenario() -> None:
+        group = Group()
+        worker = Worker(group)
+
+        async def getmany() -> None:
+            while True:
+                with contextlib.suppress(REFUSED):
+                    worker.coordinator.check_errors()
+                await asyncio.sleep(0.3)
+
+        reading = asyncio.create_task(getmany())
+        await asyncio.sleep(5)
+        group.answer = REFUSED
+        await asyncio.sleep(20)
+        assert "not allowed to use the consumer group" in worker.reasons
+        group.answer = errors.NoError
+        await asyncio.sleep(5)
+        assert group.has_member
+        reading.cancel()
         await worker.end()
 
     in_virtual_time(scenario)
