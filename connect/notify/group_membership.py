@@ -89,9 +89,10 @@ class GroupMembership:
         async with self._lock:
             await self._commit_or_raise(offsets, {**self._claims, **claims})
 
-    def headers(self, partition: int) -> list[tuple[str, bytes]]:
-        """Of the rows that are written to a partition."""
-        return [(OWNER, self.owner.encode())] if partition in self._claims else []
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Of the rows that are written. What is written before the claim has no effect if others own the partition."""
+        return [(OWNER, self.owner.encode())] if self.owner else []
 
     # -- commits -------------------------------------------------------------------------------------------------------
 

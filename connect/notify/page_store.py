@@ -117,7 +117,7 @@ class PageStore:
         try:
             async with self._order:
                 await self.member.prove()
-                headers = self.member.headers(partition)
+                headers = self.member.headers
                 for row in rows:
                     sent.append(await self._send(partition, row, headers if row.key.startswith(self._own) else None))
             left = set(sent)

@@ -266,6 +266,22 @@ def test_a_repair_that_is_cut_short_is_done_by_the_next_owner() -> None:
     play(scenario)
 
 
+def test_a_row_that_is_written_while_partitions_are_loaded_has_no_effect() -> None:
+    """As one that discards parked messages: it was begun when the partitions were others."""
+
+    async def scenario() -> None:
+        cluster, former, _ = await taken_over()
+        former.held = None
+        cluster.assigned = former
+        await former.store.start_new_partitions([ALERTS, INCIDENTS], earliest=False)
+        await former.write(sent("e2"))
+        for _ in range(2):
+            assert await Notifier(cluster).load() == {"e2", "e3", "e5"}
+            cluster.compact()
+
+    play(scenario)
+
+
 def test_late_rows_of_several_owners_have_no_effect_whatever_their_order() -> None:
     async def scenario() -> None:
         cluster = Cluster()
