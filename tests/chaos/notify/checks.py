@@ -1,0 +1,195 @@
+"""What must hold of a run: every alert reached somebody, every page that has ended is closed, no other is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from connect.notify.message import DIGEST
+from connect.notify.page import Page
+
+from . import routes
+from .incidents import ROWS, Alert, Incident
+from .receivers import Receipt, Receiver
+
+if TYPE_CHECKING:
+    from .notifier import PageKey
+    from .world import World
+
+#: A message that a notifier sends that had the partition no more can't be fenced (docs/notifications.md, Limits).
+SENT_LATE = "sent by a former owner"
+PARKED = "parked"
+LOST = "deleted by Kafka before it was read"
+
+
+class Problem(NamedTuple):
+    """`known`: the documented behaviour that it is, if it is one."""
+
+    what: str
+    when: str = ""
+    where: str = ""
+    detail: str = ""
+    known: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.what, self.when, self.where, self.detail, self.known and f"({self.known})")))
+
+
+class _Service(NamedTuple):
+    """What a destination shows by what it has taken."""
+
+    open: dict[str, Receipt]
+    """The last message that opened or updated a page, by dedup key."""
+    ended: dict[str, Receipt]
+    """What ended the others."""
+    taken: frozenset[str]
+    """Ids of alerts."""
+
+
+class Checks:
+    """Of one world."""
+
+    def __init__(self, world: World) -> None:
+        self.problems: list[Problem] = []
+        self._world = world
+
+    def add(self, what: str, when: str = "", where: str = "", detail: str = "", known: str = "") -> None:
+        self.problems.append(Problem(what, when, where, detail, known))
+
+    def look(self, when: str) -> None:
+        """At everything that must hold while no fault is under way."""
+        for name, receiver in self._world.receivers.items():
+            shown = _shown(receiver)
+            for incident in self._world.histories.incidents.values():
+                self._look_at_incident(when, name, shown, incident)
+            if self._world.digests and when == "after all closings":
+                for key, each in shown.open.items():
+                    if key.startswith(f"sla/{DIGEST}/"):
+                        self.add("left open", when, f"{name} {key}", str(each), "" if each.by_owner else SENT_LATE)
+        if not self._world.digests:
+            self._look_at_webhook(when)
+            self._look_for_what_nobody_got(when)
+        self._look_at_parked(when)
+
+    def _look_at_incident(self, when: str, name: str, shown: _Service, incident: Incident) -> None:
+        always = all(name in routes.destinations_of(each, incident.severity) for each in self._world.routes_used)
+        known = LOST if incident.lost else PARKED if self._was_parked(name, incident) else ""
+        for clock in sorted(incident.clocks):
+            key, last = f"sla/{incident.name}/{clock}", incident.open.get(clock)
+            where, posts = f"{name} {key}", name == routes.POSTS
+            if last is None:
+                if (found := shown.open.get(key)) is not None and not posts:
+                    self.add("left open", when, where, str(found), known or ("" if found.by_owner else SENT_LATE))
+            elif not always or self._world.digests or incident.superseded(clock):
+                continue
+            elif last not in shown.taken:
+                self.add("never sent", when, where, last, known)
+            elif key not in shown.open and not posts:
+                end = shown.ended.get(key)
+                late = end is not None and not end.by_owner
+                self.add("ended too early", when, where, str(end), known or (SENT_LATE if late else ""))
+
+    def _look_at_webhook(self, when: str) -> None:
+        """It gets every alert."""
+        taken, parked = _taken(self._world.receivers[routes.EVENTS]), self._world.operator.parked()
+        for incident, alert in self._alerts():
+            led = (routes.EVENTS in routes.destinations_of(each, incident.severity) for each in self._world.routes_used)
+            key = routes.EVENTS, alert.id
+            if all(led) and alert.id not in taken and key not in parked and key not in self._world.operator.handled:
+                self.add("never sent", when, routes.EVENTS, alert.id, LOST if incident.lost else "")
+
+    def _look_for_what_nobody_got(self, when: str) -> None:
+        """By whatever file an alert goes. What waits for a destination that was removed waits on."""
+        taken = {id_ for each in self._world.receivers.values() for id_ in _taken(each)}
+        for incident in self._world.histories.incidents.values():
+            led = {name for each in self._world.routes_used
+                   for name in routes.destinations_of(each, incident.severity)}  # fmt: skip
+            if incident.lost or led - self._world.destinations:
+                continue
+            for clock, last in incident.open.items():
+                parked = any(self._was_parked(name, incident) for name in routes.ALL)
+                if last not in taken and not incident.superseded(clock) and not parked:
+                    self.add("sent to nobody", when, f"{incident.name} {clock}", last)
+
+    def _look_at_parked(self, when: str) -> None:
+        """A message stays parked until somebody handles it, or it is taken after all."""
+        operator = self._world.operator
+        now = operator.parked()
+        for (name, id_), at in operator.ever_parked().items():
+            if (name, id_) not in now and (name, id_) not in operator.handled:
+                receipts = self._world.receivers[name].receipts
+                if not any(each.message.id == id_ and each.at >= at for each in receipts):
+                    self.add("parked message lost", when, name, id_)
+
+    def look_at_restart(
+        self, before: Mapping[PageKey, Page], after: Mapping[PageKey, Page], sent: Mapping[str, int]
+    ) -> None:
+        """`sent`: how many messages each receiver had taken before."""
+        when = "after the restart"
+        for name, receiver in self._world.receivers.items():
+            for each in receiver.receipts[sent[name] :]:
+                self.add("sent again", when, name, str(each))
+        for key in sorted({*before, *after}):
+            stored, found = _stored(before.get(key)), _stored(after.get(key))
+            if stored != found and key[0] in self._world.destinations:
+                self.add(
+                    "rows differ from memory", when, str(key), f"{stored} before, {found} after; {self._late(key)}"
+                )
+
+    def look_for_pages_left(self, pages: Mapping[PageKey, Page]) -> None:
+        """All incidents are closed."""
+        for key, page in pages.items():
+            incident = self._world.histories.incident_of(key[2])
+            if key[0] in self._world.destinations and not self._world.operator.handled:
+                known = LOST if incident is not None and incident.lost else ""
+                self.add("page left in memory", "after all closings", str(key), str(_stored(page)), known)
+
+    def _late(self, key: PageKey) -> str:
+        """Which rows of a page were written late."""
+        destination, partition, incident = key
+        log = self._world.broker.logs_of(ROWS).get(partition)
+        late = [each for each in (log.history if log else ()) if each.late and (each.record.key or b"").startswith(
+                destination.encode()) and incident.encode() in (each.record.key or b"")]  # fmt: skip
+        return (
+            ", ".join(f"late row {each.record.offset} of {each.by} at {each.at:.2f}" for each in late) or "no late row"
+        )
+
+    def _was_parked(self, destination: str, incident: Incident) -> bool:
+        operator = self._world.operator
+        return any(
+            name == destination and self._world.histories.incident_of(id_) is incident
+            for name, id_ in (*operator.parked(), *operator.handled)
+        )
+
+    def _alerts(self) -> Iterator[tuple[Incident, Alert]]:
+        for incident in self._world.histories.incidents.values():
+            for alert in incident.alerts:
+                yield incident, alert
+
+
+def _taken(receiver: Receiver) -> frozenset[str]:
+    return frozenset(each.message.event["id"] for each in receiver.receipts)
+
+
+def _shown(receiver: Receiver) -> _Service:
+    found = _Service({}, {}, _taken(receiver))
+    for each in receiver.receipts:
+        message = each.message
+        key = message.dedup_key(each.incident)
+        if message.action == "trigger":
+            found.open[key] = each
+            continue
+        if message.clock:
+            keys = [key]
+        else:  # a closing ends the pages of its incident, but not those of a reopening that it came behind
+            keys = [key for key, page in found.open.items() if key.startswith(f"sla/{each.incident}/")
+                    and page.message.record_at <= message.record_at]  # fmt: skip
+        for key in keys:
+            found.open.pop(key, None)
+            found.ended[key] = each
+    return found
+
+
+def _stored(page: Page | None) -> object:
+    """What rows hold of a page; nothing where there is none."""
+    return None if page is None else (dict(page.open), dict(page.keys), dict(page.folded), page.breached)
