@@ -23,9 +23,13 @@ from streams.log_damper import LogDamper
 
 #: How many connections asyncio accepts before it closes any, and how many the system holds ready meanwhile.
 ACCEPTED_AT_ONCE, BACKLOG = 8, 1024
-#: Of the head of a request that aiohttp reads: its first line, its headers, and each of them, so 264 KiB in all. h11,
-#: which reads those of the board, keeps at most 16 KiB of a head that is not complete.
+#: Of the head of a request that aiohttp reads: its first line, its headers, and each of them. h11, which reads those of
+#: the board, keeps at most 16 KiB of a head that is not complete.
 MAX_LINE_BYTES, MAX_HEADERS, MAX_HEADER_BYTES = 8190, 64, 4096
+#: Of a whole head. In memory it takes twice as much, for anybody who may open a connection.
+MAX_HEAD_BYTES = 32 * 1024
+#: aiohttp reads twice as much of a body as this before the body is asked for. By default that is 512 KiB.
+READ_AHEAD_BYTES = 16 * 1024
 _MOST_CONNECTIONS = 2048
 #: Bytes of one connection that are read before others have their turn.
 _READ_AT_ONCE = 4 * 1024
@@ -84,6 +88,10 @@ class OpenConnection:
         self.reason = "head_timeout"
         self.complete: Callable[[], bool] | None = None
         """Whether the request that is being answered has arrived as a whole; None between requests."""
+        self.previous_complete: Callable[[], bool] = lambda: True
+        """The same of the request before: its body may still arrive after the answer."""
+        self.head_bytes = 0
+        """What has arrived of the head of the next request."""
         self.answered: Callable[[], None] = lambda: None
         """Called after each answer."""
 
@@ -127,10 +135,17 @@ class ConnectionTable:
         self._metrics.connections.set(len(self._open))
         return connection
 
-    def received(self, connection: OpenConnection, now: float) -> None:
-        """Bytes have arrived: the head of the next request has to be complete within its time."""
-        if connection.complete is None and connection.reason != "head_timeout":
-            connection.deadline, connection.reason = now + self.limits.head_s, "head_timeout"
+    def received(self, connection: OpenConnection, now: float, size: int = 0) -> bool:
+        """`size` bytes have arrived: the head of the next request has to be complete within its time and its size.
+        False where it is too large: the connection is closed."""
+        if connection.complete is None:
+            if connection.reason != "head_timeout":
+                connection.deadline, connection.reason = now + self.limits.head_s, "head_timeout"
+            connection.head_bytes += size if connection.previous_complete() else 0
+            if connection.head_bytes > MAX_HEAD_BYTES:
+                self._close(connection, "head_too_large", now)
+                return False
+        return True
 
     @contextmanager
     def answering(
@@ -138,7 +153,8 @@ class ConnectionTable:
     ) -> Iterator[None]:
         """The head of a request is complete; the block answers it and may take any time. `complete`: whether its body
         has arrived too."""
-        connection.complete = complete
+        connection.complete = connection.previous_complete = complete
+        connection.head_bytes = 0
         try:
             yield
         finally:
@@ -247,8 +263,9 @@ class LimitedProtocol(asyncio.BufferedProtocol):
         return self._table.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._inner is not None and self._connection is not None:
-            self._table.received(self._connection, self._now())
+        if self._inner is None or self._connection is None:
+            return
+        if self._table.received(self._connection, self._now(), nbytes):
             self._inner.data_received(bytes(self._table.buffer[:nbytes]))
 
     def eof_received(self) -> bool | None:

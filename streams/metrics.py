@@ -172,7 +172,7 @@ HTTP_CONNECTIONS = _gauge("sla_http_connections", "connections", "Open connectio
 HTTP_CONNECTIONS_CLOSED = _counter(
     "sla_http_connections_closed",
     "connections",
-    "Connections closed by a limit: refused, displaced by a newer one, head_timeout, answer_not_read.",
+    "Connections closed by a limit: refused, displaced by a newer one, head_timeout, head_too_large, answer_not_read.",
     "reason",
 )
 HTTP_MALFORMED = _counter("sla_http_requests_malformed", "requests", "Requests that are no valid HTTP.")

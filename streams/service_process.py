@@ -23,6 +23,7 @@ from streams.http_connections import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     MAX_LINE_BYTES,
+    READ_AHEAD_BYTES,
     ConnectionLimits,
     ConnectionTable,
     HttpMetrics,
@@ -188,6 +189,7 @@ class HttpServer:
             max_line_size=MAX_LINE_BYTES,
             max_headers=MAX_HEADERS,
             max_field_size=MAX_HEADER_BYTES,
+            read_bufsize=READ_AHEAD_BYTES,
         )
 
     async def __aenter__(self) -> Self:

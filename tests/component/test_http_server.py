@@ -6,9 +6,10 @@ import asyncio
 import gzip
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
+from aiohttp import web
 from intake_bench import ROOT, SECRETS, HandClock, HeldPublisher, recorded, run, signed, token
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
@@ -18,7 +19,7 @@ from connect.intake.mapping_file import load_mapping
 from connect.intake.settings import IntakeSettings
 from connect.intake.signatures import read_secrets
 from connect.intake.web.app import Intake
-from streams.http_connections import ConnectionLimits, HttpMetrics
+from streams.http_connections import READ_AHEAD_BYTES, ConnectionLimits, HttpMetrics
 from streams.service_process import HttpServer, health_app
 from tests.waiting import TIMEOUT_S, until
 
@@ -202,11 +203,55 @@ def test_a_large_head_is_refused(sent: bytes) -> None:
     run(scenario)
 
 
-def test_the_largest_head_is_read() -> None:
+def test_the_largest_head_is_read_and_a_larger_one_closes_its_connection() -> None:
     async def scenario() -> None:
         async with listening() as server:
-            largest = head(*(b"X-%02d: %s\r\n" % (number, b"x" * 4_000) for number in range(62)))
+            largest = head(*(b"X-%02d: %s\r\n" % (number, b"x" * 4_000) for number in range(8)))
             assert (await server.ask(largest))[0] == 200
+            reader, writer = await server.connect(head(*(b"X-%02d: %s\r\n" % (n, b"x" * 4_000) for n in range(9)))[:-2])
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+            assert server.metric("sla_http_connections_closed_total", reason="head_too_large") == 1
+            writer.close()
+
+    run(scenario)
+
+
+def test_a_body_that_follows_its_answer_is_no_head() -> None:
+    """A sender whose token is wrong is told so before its body has arrived; the connection is kept."""
+
+    async def scenario() -> None:
+        async with listening() as server:
+            reader, writer = await server.connect(post("/v1/incidents", b"", length=200_000))
+            assert b"401" in await reader.readline()
+            writer.write(b" " * 200_000 + head())
+            assert (await reader.read()).count(b"HTTP/1.1 200") == 1
+            writer.close()
+
+    run(scenario)
+
+
+def test_a_body_that_nobody_reads_yet_is_not_read_ahead_by_much() -> None:
+    """Anybody may open connections: what they send before it is asked for is counted by no budget."""
+    asked: list[web.Request] = []
+    answer = asyncio.Event()
+
+    async def never_reading(request: web.Request) -> web.Response:
+        asked.append(request)
+        await answer.wait()
+        return web.Response()
+
+    async def scenario() -> None:
+        app = web.Application()
+        app.router.add_post("/", never_reading)
+        server = HttpServer(app, "127.0.0.1", 0, measured=HttpMetrics(CollectorRegistry()))
+        async with server:
+            _, writer = await asyncio.open_connection("127.0.0.1", int(server.address.rpartition(":")[2]))
+            writer.write(post("/", b" " * 1_000_000))
+            await until(lambda: asked and asked[0].transport is not None and not asked[0].transport.is_reading())
+            assert 0 < asked[0].content.total_bytes <= 3 * READ_AHEAD_BYTES
+            answer.set()
+            writer.close()
 
     run(scenario)
 

@@ -10,7 +10,14 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from streams.errors import SettingsError
-from streams.http_connections import ConnectionLimits, ConnectionTable, HttpMetrics, LimitedProtocol, OpenConnection
+from streams.http_connections import (
+    MAX_HEAD_BYTES,
+    ConnectionLimits,
+    ConnectionTable,
+    HttpMetrics,
+    LimitedProtocol,
+    OpenConnection,
+)
 from tests.waiting import until
 
 
@@ -89,6 +96,25 @@ def test_a_head_has_to_be_complete_in_time_however_many_bytes_arrive() -> None:
     assert len(opened.table) == 0
 
 
+def test_a_head_is_limited_and_what_follows_an_early_answer_is_no_head() -> None:
+    opened = Opened(total=9, per_address=9)
+    large, kept = opened.open("large"), opened.open("kept")
+    assert large is not None
+    assert kept is not None
+    whole: list[bool] = []
+    for _ in range(3):
+        assert opened.table.received(kept, 0, MAX_HEAD_BYTES), "each request begins anew"
+        whole.clear()
+        with opened.table.answering(kept, lambda: bool(whole), lambda: 0):
+            assert opened.table.received(kept, 0, 1_000_000)
+        assert opened.table.received(kept, 0, 1_000_000), "the rest of its body"
+        whole.append(True)
+    assert opened.table.received(large, 0, MAX_HEAD_BYTES)
+    assert not opened.table.received(large, 0, 1)
+    assert opened.closed == ["large"]
+    assert opened.closed_for("head_too_large") == 1
+
+
 def test_between_requests_a_connection_may_rest_until_the_next_one_begins() -> None:
     opened = Opened(total=9, per_address=9)
     kept, unread = opened.open("kept"), opened.open("unread")
@@ -142,7 +168,7 @@ def test_more_connections_than_files_is_a_mistake() -> None:
 def test_a_little_is_read_of_a_connection_at_a_time() -> None:
     """A body in chunks of a byte each takes long to read: those of a few connections would keep all others waiting."""
     read: list[bytes] = []
-    sent = bytes(number % 251 for number in range(100_000))
+    sent = bytes(number % 251 for number in range(30_000))
 
     class Inner(asyncio.Protocol):
         def data_received(self, data: bytes) -> None:

@@ -11,10 +11,9 @@ from aiohttp import web
 from connect.intake.byte_budget import BudgetShares, ByteBudget, SourceBudgets, reserve_all
 from connect.intake.formats.registry import MAX_SIGNED_BODY
 from connect.intake.web.responses import RequestRejected, retry_after
-from streams.http_connections import network_of
+from streams.http_connections import READ_AHEAD_BYTES, network_of
 from streams.sla.instants import SECOND
 
-_CHUNK_BYTES = 64 * 1024
 _RETRY_SOON_S = 1
 _UNPROVEN_SHARE = 4
 #: Of the memory for proven bodies, and of that for unproven ones.
@@ -126,7 +125,8 @@ class BodyReader:
         try:
             async with asyncio.timeout(self._timeout_s) as timeout:
                 self._arriving[body] = began_at, timeout
-                async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
+                # Larger pieces would make aiohttp read further ahead.
+                async for chunk in request.content.iter_chunked(READ_AHEAD_BYTES):
                     if body.size + len(chunk) > limit:
                         raise RequestRejected(413, f"the body has more than {limit:,} bytes", {"Connection": "close"})
                     while (used_up := body.reserve(len(chunk))) is not None:
