@@ -84,6 +84,11 @@ class SecuredBroker:
         with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
             admin.delete_acls([ACLFilter(f"User:{_USER}", None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)])
 
+    def members(self, group: str) -> int:
+        """How many members the broker counts."""
+        with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
+            return len(admin.describe_groups([group])[group]["members"])
+
 
 def _pattern_type(grant: Grant) -> ACLResourcePatternType:
     return ACLResourcePatternType.PREFIXED if grant.prefixed else ACLResourcePatternType.LITERAL
@@ -149,3 +154,5 @@ def withdrawn(run: Run) -> None:
         wait_until_flowing(run)
         wait_for(lambda: set().union(*map(running, run.deployment.alive())) == ALL, f"after {what} all tasks run")
         run.deployment.wait_until_served()
+        # Outputs alone don't show it: a worker that was expelled works on until another one takes over.
+        wait_for(lambda: broker.members(PREFIX) == len(run.deployment.alive()), f"after {what} all workers are members")
