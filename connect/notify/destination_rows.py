@@ -33,7 +33,7 @@ class DestinationRows:
         self._log = structlog.get_logger("connect.notify").bind(destination=destination)
         self._since: dict[int, int] = {}
         """By partition the offset up to which rows were read back."""
-        self._claimed: dict[int, int] = {}
+        self._claimed: Mapping[int, int] = {}
         """By partition the offset from which on rows of this owner count, and no others."""
 
     @property
@@ -56,8 +56,7 @@ class DestinationRows:
         late before is repaired, since compaction would keep it and delete what counts. Raises SlaError, KafkaError."""
         stored = await self._read(partitions)
         late = {partition: found.stale for partition, (found, _) in stored.items() if found.stale}
-        await self._kafka.member.claim(self._since, late)
-        self._claimed = dict(self._since)
+        self._claimed = await self._kafka.member.claim(self._since, late)
         for partition, stale in late.items():
             await self._kafka.write(partition, [StateRow(key, value) for key, value in stale.items()])
             self._log.warning("late_rows_repaired", partition=partition, count=len(stale))

@@ -66,16 +66,19 @@ class GroupMembership:
         """Those that hold, by partition: of owners before until `claim` has added the one of this load."""
         return {**self._former, **self._claims}
 
-    async def claim(self, starts: Mapping[int, int], repaired: Collection[int]) -> None:
+    async def claim(self, starts: Mapping[int, int], repaired: Collection[int]) -> Mapping[int, int]:
         """From here on the rows of these partitions are those of this owner. In those that have to be `repaired` the
-        claims of before hold too until `repairs_written`. Raises SlaError where another member may have them."""
+        claims of before hold too until `repairs_written`. Returns the starts of those that are claimed: where another
+        program has the alerts of a partition, another notifier may write its rows. Raises SlaError where another member
+        may have them."""
         claims = dict[int, RowClaims]()
         for partition, start in starts.items():
-            if TopicPartition(self._alerts, partition) in self._committed:  # else another program has its alerts
+            if TopicPartition(self._alerts, partition) in self._committed:
                 before = self._former.get(partition, RowClaims())
                 claimed = before.followed_by(RowClaim(start, self.owner))
                 claims[partition] = claimed if partition in repaired else claimed.latest()
         await self._commit_claims(claims)
+        return {partition: starts[partition] for partition in claims}
 
     async def repairs_written(self) -> None:
         """What came late is without effect now, also once Kafka has compacted the topic."""

@@ -66,7 +66,10 @@ def owner_in(headers: Sequence[tuple[str, bytes]]) -> str | None:
 
 def with_claims(text: str, found: RowClaims) -> str:
     """The text of a commit of alerts, with the claims on the rows of their partition."""
-    row = json.loads(text) if text else {}
+    try:
+        row = {**json.loads(text)}
+    except UNREADABLE:  # none, or of another program, as of one that has set the offsets
+        row = {}
     claims = {"topic_id": found.topic_id.hex(), "starts": [list(each) for each in found.claims]}
     return json.dumps({**row, "rows": claims})
 

@@ -41,7 +41,8 @@ class OnlyMember:
 
     owner = "me"
 
-    async def claim(self, *_: object) -> None: ...
+    async def claim(self, starts: Mapping[int, int], _: object) -> Mapping[int, int]:
+        return starts
 
     async def repairs_written(self) -> None: ...
 

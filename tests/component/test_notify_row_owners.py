@@ -464,3 +464,23 @@ def test_a_late_row_makes_the_owner_read_its_rows_again() -> None:
         assert not after.rows.take(1)
 
     play(scenario)
+
+
+def test_rows_of_a_partition_whose_alerts_another_has_are_not_late() -> None:
+    """A program in the group that reads alerts only: then another notifier may write these rows. Whoever connects anew
+    for each of them would deliver nothing of its own partitions either."""
+
+    async def scenario() -> None:
+        cluster = Cluster()
+        feed = RowFeed("sla", lambda: None)
+        feed._started.set()
+        writer, reader = Notifier(cluster), Notifier(cluster)
+        await writer.load()
+        reader.rows = DestinationRows("d", reader.store, lambda *_: None, lambda _: False, feed)
+        await reader.store.start_new_partitions([], earliest=False)
+        await reader.rows.load([0])
+        await writer.write(waits("e1"))
+        await feed.put(cluster.rows)
+        assert not reader.rows.take(1)
+
+    play(scenario)

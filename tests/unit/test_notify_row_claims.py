@@ -53,9 +53,14 @@ def test_the_text_of_a_commit_says_what_it_said_before_and_which_rows_are_claime
     assert read_commit_text(with_claims("", CLAIMS)) is None
 
 
-@pytest.mark.parametrize("text", ["", "x", "[]", "{}", '{"rows": 1}', '{"rows": {"topic_id": "zz", "starts": []}}'])
-def test_a_text_of_another_program_claims_nothing(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "[]", "null", "7", "[" * 100_000, "{}", '{"rows": 1}', '{"rows": {"topic_id": "zz", "starts": []}}'],
+)
+def test_a_text_of_another_program_claims_nothing_and_can_be_claimed_on(text: str) -> None:
+    """As of one that has set the offsets of the group."""
     assert read_claims(text) == RowClaims()
+    assert read_claims(with_claims(text, CLAIMS)) == CLAIMS
 
 
 def test_the_text_stays_within_what_kafka_takes() -> None:
