@@ -341,6 +341,58 @@ def test_where_kafka_takes_no_texts_all_rows_count() -> None:
     play(scenario)
 
 
+def test_an_answer_to_a_commit_of_before_changes_nothing_that_was_loaded_since() -> None:
+    """It was on its way when partitions were assigned: the claims and offsets of then are no longer its own."""
+
+    async def scenario() -> None:
+        cluster = Cluster()
+        former = Notifier(cluster)
+        await former.load()
+        answered, kafka = asyncio.Event(), former.commit
+
+        async def slow(offsets: dict[TopicPartition, Any]) -> None:
+            await kafka(offsets)
+            former.commit = kafka  # type: ignore[method-assign]
+            await answered.wait()
+
+        former.commit = slow  # type: ignore[method-assign]
+        committing = asyncio.create_task(former.store.commit({ALERTS: (9, "{}")}))
+        await asyncio.sleep(0)
+        owner = Notifier(cluster)
+        await owner.load()
+        await owner.write(waits("e1"))
+        await owner.store.commit({ALERTS: (17, "{}")})
+        cluster.assigned = former
+        await former.store.start_new_partitions([ALERTS, INCIDENTS], earliest=False)
+        answered.set()
+        await committing
+        assert former.store.member.claims[0].claims[-1].owner == owner.store.member.owner
+        await former.rows.load([0])
+        await former.store.commit({INCIDENTS: (19, "{}")})
+        assert cluster.offsets[ALERTS][0] == 17
+
+    play(scenario)
+
+
+def test_a_connection_that_is_assigned_partitions_again_is_another_owner() -> None:
+    async def scenario() -> None:
+        cluster = Cluster()
+        first, second = Notifier(cluster), Notifier(cluster)
+        await first.load()
+        await first.late(waits("e1"))
+        before = first.store.member.owner
+        await second.load()
+        first.arrive()
+        assert await first.load() == set()
+        assert first.store.member.owner != before
+        await first.write(waits("e2"))
+        for _ in range(2):
+            assert await second.load() == {"e2"}
+            cluster.compact()
+
+    play(scenario)
+
+
 def test_a_commit_of_a_member_that_was_replaced_without_its_knowledge_takes_back_alerts_and_closings() -> None:
     """Kafka takes it where nobody is in the group any more: what it has in memory is of its own offsets."""
 
