@@ -193,7 +193,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         of_events = [each for each in assigned if each.topic != rows]
         self._positions.resumed(await self._kafka.start_new_partitions(of_events, earliest=self._earliest))
         others: dict[str, int] = defaultdict(int)
-        await self._retained.begin()
+        await self._retained.begin(self._kafka.member.owner)
         stored = await self._rows.load([each.partition for each in assigned if each.topic == rows])
         for partition, (found, end) in stored.items():
             self._kafka.consumer.seek(TopicPartition(rows, partition), end)

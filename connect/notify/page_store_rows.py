@@ -223,6 +223,8 @@ class StoredPages:
         """Keys of pages and waiting messages of other destinations, by their names."""
         self.redacted: dict[bytes, bytes] = {}
         """Rows of releases before, without the summary that they have."""
+        self.owners: set[str] = set()
+        """Who has written the rows that count, as far as they say it."""
         self.stale: dict[bytes, bytes | None] = {}
         """Keys whose last row doesn't count, with the value of the last one that does."""
         self.unreadable = 0

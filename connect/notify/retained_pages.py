@@ -4,6 +4,7 @@ meanwhile: what it knew is written again, and not lost with the topic."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -19,6 +20,14 @@ MADE_ANEW = (
 _MOST_UNANSWERED = 5
 
 
+class _Retained(NamedTuple):
+    """The pages of a partition, the topic that has their rows, and who wrote them last."""
+
+    topic_id: bytes
+    owner: str
+    pages: Sequence[Page]
+
+
 async def _no_id() -> bytes:
     return b""
 
@@ -32,39 +41,49 @@ class RetainedPages:
         self._ask = topic_id
         self.topic_id = b""
         """Of the topic that was read last; empty where the broker tells none."""
+        self._owner = ""
         self._unanswered = 0
-        self._pages: dict[int, tuple[bytes, Sequence[Page]]] = {}
-        """By partition, with the id of the topic that has their rows."""
+        self._pages: dict[int, _Retained] = {}
+        """By partition."""
 
-    async def begin(self) -> None:
-        """Rows are about to be read back. Raises SlaError where there is no answer, and something was kept. After a few
-        of those the topic counts as the same: alerts are not held up for as long as another client of Kafka fails."""
+    async def begin(self, owner: str) -> None:
+        """Rows are about to be read back, for the owner that writes those to come. Raises SlaError where there is no
+        answer, and something was kept. After a few of those the topic counts as the same: alerts are not held up for as
+        long as another client of Kafka fails."""
+        self._owner = owner
         try:
             self.topic_id = await self._ask()
             self._unanswered = 0
         except SlaError:
             self._unanswered += 1
-            if self._unanswered <= _MOST_UNANSWERED and any(pages for _, pages in self._pages.values()):
+            if self._unanswered <= _MOST_UNANSWERED and any(each.pages for each in self._pages.values()):
                 raise
 
     def keep(self, pages: Mapping[int, Sequence[Page]]) -> None:
         """What is in memory is about to be forgotten; by partition."""
         for partition, found in pages.items():
-            self._pages[partition] = self.topic_id, found
+            self._pages[partition] = _Retained(self.topic_id, self._owner, found)
 
     def restore(self, partition: int, stored: StoredPages) -> list[StateRow]:
-        """Add what another topic had to what was read back, and return the rows of it. What was read back holds: the
-        notifier that had the partition in between wrote it."""
-        before, pages = self._pages.get(partition, (self.topic_id, ()))
-        if not before or before == self.topic_id:
+        """Add what another topic had to what was read back, and return the rows of it. Rows may have been written to
+        the new topic before it was noticed: where they are all of this process it knew more than they say. Else what
+        was read back holds: the notifier that had the partition in between wrote it."""
+        before = self._pages.get(partition)
+        if before is None or not before.topic_id or before.topic_id == self.topic_id:
             return []
-        known = {page.incident for page in stored.pages()}
-        lost = [page for page in pages if page.incident not in known]
-        rows = [row for page in lost for row in changes(self._destination, None, page)]
+        known = {page.incident: page for page in stored.pages()}
+        pages = {page.incident: page for page in before.pages}
+        if stored.owners <= {before.owner}:
+            pages |= {incident: Page(incident) for incident in known if incident not in pages}
+        else:
+            pages = {incident: page for incident, page in pages.items() if incident not in known}
+        written = [list(changes(self._destination, known.get(incident), each)) for incident, each in pages.items()]
+        rows = [row for each in written for row in each]
         for row in rows:
             stored.read(row.key, row.value)
+        count = sum(map(bool, written))
         structlog.get_logger("connect.notify").warning(
-            "rows_written_again", destination=self._destination, partition=partition, pages=len(lost), reason=MADE_ANEW
+            "rows_written_again", destination=self._destination, partition=partition, pages=count, reason=MADE_ANEW
         )
         return rows
 

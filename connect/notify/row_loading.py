@@ -16,7 +16,7 @@ from aiokafka.structs import TopicPartition
 
 from connect.notify.page_store_rows import StoredPages, prefix_of, read_key
 from connect.notify.routing.recorded import is_recorded
-from connect.notify.row_claims import RowClaims
+from connect.notify.row_claims import RowClaims, owner_in
 from streams.errors import SlaError
 
 _POLL_MS = 200
@@ -62,6 +62,8 @@ class _Load:
                 pages.stale[record.key] = None
                 return
             pages.stale.pop(record.key, None)
+            if (owner := owner_in(record.headers)) is not None:
+                pages.owners.add(owner)
         pages.read(record.key, record.value)
         self._on_row(partition, record.key, record.value)
 

@@ -391,6 +391,39 @@ def test_what_a_destination_knows_is_written_again_where_the_topic_of_rows_was_m
     play(scenario)
 
 
+@pytest.mark.parametrize("owner", ["me", "another"])
+def test_what_was_written_to_the_new_topic_before_it_was_noticed_hides_nothing_that_waits(owner: str) -> None:
+    """Messages of an incident that has a row there were lost. What another notifier wrote meanwhile holds."""
+
+    async def scenario() -> None:
+        ids = iter([b"1", b"2"])
+
+        async def ask() -> bytes:
+            return next(ids)
+
+        messages = [
+            Message(f"e{number}", "trigger", "response/1", {"id": f"e{number}", "data": {}}, number, 1, 1)
+            for number in range(3)
+        ]
+        page = Page("inc-1", open={"response/1": 1}, pending=tuple(messages))
+        retained, stored = RetainedPages("d", ask), StoredPages("d")
+        await retained.begin("me")
+        retained.keep({0: [page]})
+        await retained.begin("me later")
+        for row in (pending_row("d", "inc-1", messages[1]), pending_row("d", "inc-2", messages[0])):
+            stored.read(row.key, row.value)
+        stored.owners.add(owner)
+        rows = retained.restore(0, stored)
+        found = {each.incident: each for each in stored.pages()}
+        if owner == "me":
+            assert found == {"inc-1": page}
+            assert pending_row("d", "inc-1", messages[1]) not in rows, "it is there"
+        else:
+            assert (rows, sorted(found)) == ([], ["inc-1", "inc-2"])
+
+    play(scenario)
+
+
 def test_a_client_that_says_nothing_of_the_topic_of_rows_does_not_hold_alerts_up_for_good() -> None:
     async def scenario() -> None:
         answers: list[bytes | None] = [b"1", *[None] * 6, b"2", *[None] * 3]
@@ -401,17 +434,17 @@ def test_a_client_that_says_nothing_of_the_topic_of_rows_does_not_hold_alerts_up
             return answer
 
         retained = RetainedPages("d", ask)
-        await retained.begin()
+        await retained.begin("me")
         retained.keep({0: [Page("inc-1", open={"response/1": 1})]})
         for _ in range(5):
             with pytest.raises(SlaError):
-                await retained.begin()
-        await retained.begin()
+                await retained.begin("me")
+        await retained.begin("me")
         assert retained.restore(0, StoredPages("d")) == []
-        await retained.begin()
+        await retained.begin("me")
         assert [row.key for row in retained.restore(0, StoredPages("d"))] == [b"d\x1fpage\x1finc-1"]
         retained.loaded()
-        await retained.begin()  # nothing to lose
+        await retained.begin("me")  # nothing to lose
         assert retained.topic_id == b"2"
 
     play(scenario)
