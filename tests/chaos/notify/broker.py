@@ -30,6 +30,8 @@ class Broker:
         self.ids: dict[str, bytes] = {}
         """Of the topics that exist."""
         self.logs: dict[TopicPartition, PartitionLog] = {}
+        self.deleted: list[tuple[TopicPartition, PartitionLog]] = []
+        """Logs of topics that were made anew."""
         self.groups: dict[str, Group] = {}
         self.first_wait_s = random.choice([0.0, 0.0, 3.0])
         """How long the first member of a group waits for others."""
@@ -55,7 +57,8 @@ class Broker:
         """Delete a topic, and create it again. The offsets of groups go with it."""
         del self.ids[topic]
         for partition in self.partitions:
-            del self.logs[TopicPartition(topic, partition)]
+            where = TopicPartition(topic, partition)
+            self.deleted.append((where, self.logs.pop(where)))
         for group in self.groups.values():
             group.forget(topic)
         self.note("topic_deleted", topic=topic)

@@ -19,7 +19,7 @@ def lines_of(world: World, incident: str = "") -> Iterator[str]:
     """All lines, or those that name an incident and the faults."""
     found = [(at, process, what, ", ".join(f"{name}={value}" for name, value in more.items()))
              for at, process, what, more in world.lines]  # fmt: skip
-    for where, log in world.broker.logs.items():
+    for where, log in (*world.broker.deleted, *world.broker.logs.items()):
         for at, by, record, late in log.history:
             value = (record.value or b"-")[:_LONGEST_VALUE] if where.topic == ROWS else b"..."
             what = "late row" if late else "row" if where.topic == ROWS else where.topic
