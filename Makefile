@@ -57,8 +57,9 @@ audit: scan ## what scan does, and known vulnerabilities (asks a service on the 
 bench: $(INSTALLED) ## the measured claims, measured here
 	@$(BIN)/sla bench
 
-chaos: $(INSTALLED) ## every fault: 5,000 simulated runs, ten times as many examples of each property, a real identity provider, the operations guide, then kills, pauses, broken brokers and networks
+chaos: $(INSTALLED) ## every fault: 5,000 simulated runs of a task and 80 of notifiers, ten times as many examples of each property, a real identity provider, the operations guide, then kills, pauses, broken brokers and networks
 	@$(BIN)/python -m tests.chaos.simulation --seeds 5000
+	@$(BIN)/python -m tests.chaos.notify --seeds 0:20 --profile cut,zombie,kill,mixed
 	@HYPOTHESIS_PROFILE=many $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m hypothesis
 	@HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest tests/property/test_avro_compiled.py tests/property/test_codec_roundtrip.py
 	@$(BIN)/python -m pytest tests/providers
