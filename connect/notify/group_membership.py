@@ -110,6 +110,12 @@ class GroupMembership:
             return False
         return True
 
+    async def begin_at(self, offsets: Offsets) -> None:
+        """Commit where new partitions begin. Raises SlaError where another member may have them, or where that takes
+        long."""
+        async with self._lock:
+            await self._commit_or_raise(offsets, self._claims)
+
     async def prove(self) -> None:
         """Raises SlaError where another member may have the partitions, as after a suspension of this process, or Kafka
         does not tell. Without partitions there is nothing to prove."""

@@ -285,8 +285,7 @@ class PageStore:
             self._log.info("begins_with_new_alerts", group=self._group, partitions=names)
         for where, offset in first.items():
             self.consumer.seek(where, offset)
-        if not await self.member.commit(first):
-            raise SlaError(f"another notifier may have the partitions of group {self._group} by now")
+        await self.member.begin_at(first)
         self._begun.update(wanted)
         return found
 

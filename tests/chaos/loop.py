@@ -204,6 +204,16 @@ class Loop(asyncio.AbstractEventLoop):
         self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
 
 
+def settle(answer: asyncio.Future[Any], error: BaseException | None, result: object) -> None:
+    """Give an answer to whoever still waits for it."""
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(result)
+    else:
+        answer.set_exception(error)
+
+
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
     """What it finalises would have its turn at another moment in each run."""

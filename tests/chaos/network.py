@@ -11,7 +11,7 @@ from typing import Any
 
 from aiokafka import errors as kafka
 
-from .loop import PROCESS, Loop
+from .loop import PROCESS, Loop, settle
 
 BASE_US = 1_700_000_000_000_000
 REQUEST_TIMEOUT_S = 15.0
@@ -127,12 +127,4 @@ class Network:
                 error, back = kafka.RequestTimedOutError(what), REQUEST_TIMEOUT_S * 3
         if outcome.endswith("after"):
             self.on_fault(outcome, process)
-        self.loop.call_later(back, self._answered, answer, error, result, context=self.world)
-
-    def _answered(self, answer: asyncio.Future[Any], error: Exception | None, result: object) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(result)
-        else:
-            answer.set_exception(error)
+        self.loop.call_later(back, settle, answer, error, result, context=self.world)

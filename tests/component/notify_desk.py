@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndTimestamp, TopicPartition
@@ -21,19 +21,10 @@ from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.row_feed import RowFeed
 from streams.serde.codec import Codec
+from tests.chaos.notify.partition_log import Record
 from tests.waiting import TIMEOUT_S
 
 ALERTS, INCIDENTS, ROWS = (TopicPartition(f"sla.{each}", 0) for each in ("alerts", "incidents", "notifications"))
-
-
-class Record(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class OnlyMember:

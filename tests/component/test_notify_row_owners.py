@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from random import Random  # noqa: TID251 -- seeded
 from typing import Any
 
@@ -158,6 +158,14 @@ class Notifier:
         return self.at
 
 
+async def steps_until_over(happens_at: Callable[[int], Awaitable[bool]]) -> int:
+    """How many answers of Kafka there are at which it can happen: it is tried at each."""
+    steps = 0
+    while await happens_at(steps + 1):
+        steps += 1
+    return steps
+
+
 async def taken_over() -> tuple[Cluster, Notifier, Notifier]:
     """A former owner whose rows are on their way, and the next one, which has written since."""
     cluster = Cluster()
@@ -197,10 +205,7 @@ def test_a_late_row_that_arrives_while_the_next_owner_loads_counts_for_all_or_fo
         return True
 
     async def scenario() -> None:
-        steps = 0
-        while await arrives_at(steps + 1):
-            steps += 1
-        assert steps > 4
+        assert await steps_until_over(arrives_at) > 4
 
     play(scenario)
 
@@ -258,10 +263,7 @@ def test_a_repair_that_is_cut_short_is_done_by_the_next_owner() -> None:
         return False
 
     async def scenario() -> None:
-        steps = 0
-        while await killed_at(steps + 1):
-            steps += 1
-        assert steps > 9
+        assert await steps_until_over(killed_at) > 9
 
     play(scenario)
 

@@ -52,7 +52,6 @@ def _trace(seed: int, profile: str, incident: str) -> int:
 def _run_all(runs: list[tuple[int, str]]) -> int:
     gc.collect()
     gc.freeze()  # what was imported is not looked at again
-    gc.disable()  # what it finalises would have its turn at another moment in each run
     failed, known, counts = 0, Counter[str](), Counter[str]()
     started = time.monotonic()
     for number, (seed, profile) in enumerate(runs, 1):

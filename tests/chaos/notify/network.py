@@ -11,7 +11,7 @@ from typing import Any
 
 from aiokafka import errors as kafka
 
-from tests.chaos.loop import PROCESS, Loop
+from tests.chaos.loop import PROCESS, Loop, settle
 
 REQUEST_S = 10.0
 
@@ -89,7 +89,7 @@ class Network:
 
     def _arrive(self, process: int, kind: str, effect: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
         def reply(result: object, error: BaseException | None = None) -> None:
-            self.later(self._delay(kind), self._through(process, lambda: _answered(answer, result, error)))
+            self.later(self._delay(kind), self._through(process, lambda: settle(answer, error, result)))
 
         try:
             found = effect()
@@ -106,12 +106,3 @@ class Network:
                 reply(None if error else future.result(), error)
 
         found.add_done_callback(done, context=self._world.copy())
-
-
-def _answered(answer: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result(result)
-    else:
-        answer.set_exception(error)

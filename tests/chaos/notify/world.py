@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from connect.notify.page import Page
 from connect.notify.page_store import group_of
 from connect.notify.page_store_rows import read_key
-from tests.chaos.loop import PROCESS, Loop, Stalled
+from tests.chaos.loop import PROCESS, Loop, Stalled, no_garbage_collection
 
 from . import routes
 from .broker import Broker
@@ -146,7 +146,7 @@ class World:
 
     def run(self) -> Verdict:
         checks = self._checks
-        with installed(self.broker, self.random, self._logged):
+        with installed(self.broker, self.random, self._logged), no_garbage_collection():
             try:
                 self.loop.run(self._scenario(checks))
             except Stalled:
