@@ -193,21 +193,26 @@ class Desk:
         routing = RoutingInForce(Routing({"d": self.bench.to}, (Route(Match(severity=severities), ("d",)),)))
         self.ready = 0
         self.problem: str | None = None
-        self.consumer = AlertConsumer(
-            "d",
-            routing,
-            self.kafka,  # type: ignore[arg-type]
-            self.bench.delivery,
-            self.bench.metrics,
-            self._ready,
-            codec or Codec(),
-            clock=self.bench.clock,
-            earliest=False,
-            summaries=summaries,
-            feed=feed,
-            retained=retained,
-            positions=self.positions,
-        )
+
+        def membership() -> AlertConsumer:
+            return AlertConsumer(
+                "d",
+                routing,
+                self.kafka,  # type: ignore[arg-type]
+                self.bench.delivery,
+                self.bench.metrics,
+                self._ready,
+                codec or Codec(),
+                clock=self.bench.clock,
+                earliest=False,
+                summaries=summaries,
+                feed=feed,
+                retained=retained,
+                positions=self.positions,
+            )
+
+        self._membership = membership
+        self.consumer = membership()
         self.reading: asyncio.Task[None] | None = None
 
     def _ready(self, problem: str | None) -> None:
@@ -216,6 +221,14 @@ class Desk:
 
     async def start(self) -> None:
         self.bench.running = asyncio.create_task(self.bench.delivery.run())
+        await self._join()
+
+    async def reconnect(self) -> None:
+        """The membership before has ended, by its error."""
+        self.consumer = self._membership()
+        await self._join()
+
+    async def _join(self) -> None:
         self.reading = asyncio.create_task(self.consumer.run())
         await self.consumer.on_partitions_assigned(self.kafka.assignment())
         await self.consumer._loading._over.wait()

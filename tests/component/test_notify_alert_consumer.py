@@ -373,12 +373,10 @@ def test_what_a_destination_knows_is_written_again_where_the_topic_of_rows_was_m
         topic_id = None
         await desk.consumer.on_partitions_assigned(desk.kafka.assignment())
         with pytest.raises(SlaError, match="no answer"):
-            await desk.consumer._loading.wait()
-        desk.consumer._loading._error = None
+            await desk.until(lambda: False)
         topic_id = b"2" if anew else b"1"
         with capture_logs() as logs:
-            await desk.consumer.on_partitions_assigned(desk.kafka.assignment())
-            await desk.consumer._loading.wait()
+            await desk.reconnect()
         assert [each["pages"] for each in logs if each["event"] == "rows_written_again"] == [2] * anew
         desk.kafka.put(INCIDENTS, value_of(event("closed", "inc-open", "c-open")), at=9)
         await desk.until(lambda: desk.kafka.committed_at.get(INCIDENTS) == 1)
