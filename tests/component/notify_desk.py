@@ -13,8 +13,9 @@ from notify_bench import Bench, MemoryStore, destination
 from connect.notify.alert_consumer import AlertConsumer
 from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries
+from connect.notify.page import Page
 from connect.notify.page_store import PageStore
-from connect.notify.page_store_rows import StateRow, StoredPages
+from connect.notify.page_store_rows import Parked, StateRow, StoredPages
 from connect.notify.read_positions import Committed, Offsets, ReadPositions
 from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.loaded import RoutingInForce
@@ -22,6 +23,7 @@ from connect.notify.routing.rules import Match, Route, Routing
 from connect.notify.row_feed import RowFeed
 from streams.serde.codec import Codec
 from tests.chaos.notify.partition_log import Record
+from tests.page_triggers import trigger
 from tests.waiting import TIMEOUT_S
 
 ALERTS, INCIDENTS, ROWS = (TopicPartition(f"sla.{each}", 0) for each in ("alerts", "incidents", "notifications"))
@@ -247,3 +249,8 @@ class Desk:
 
     def unreadable(self) -> float | None:
         return self.bench.metrics.registry.get_sample_value("sla_notify_unreadable_total", {"destination": "d"})
+
+
+def parked_at(at: int, id_: str, to: str = "d") -> Parked:
+    page = Page("inc-1").apply(trigger("breached", id_=id_), destination("pagerduty"), 0, busy=False)
+    return Parked(to, "inc-1", page.head, "HTTP 400", at)
