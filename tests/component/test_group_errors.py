@@ -12,6 +12,7 @@ from aiokafka import errors
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.structs import TopicPartition
+from structlog.testing import capture_logs
 
 from streams.kafka.group_errors import GroupLeft, group_error
 from streams.metrics import REGISTRY
@@ -245,6 +246,26 @@ def test_a_failure_of_a_long_session_is_told_between_its_heartbeats() -> None:
         await asyncio.sleep(300)
         watching.cancel()
         assert all(problems for now, problems in shown if now > 70)
+
+    in_virtual_time(scenario)
+
+
+def test_a_refusal_that_lasts_is_logged_once_a_minute_and_another_at_once() -> None:
+    async def scenario() -> None:
+        error = REFUSED("sla")
+
+        async def look() -> BaseException | None:
+            return error
+
+        watch = GroupWatch(1.0, asyncio.get_running_loop().time)
+        with capture_logs() as logs:
+            watching = asyncio.create_task(watch.keep_looking(look))
+            await asyncio.sleep(119.5)
+            error = UNKNOWN("sla")
+            await asyncio.sleep(60)
+        watching.cancel()
+        told = [(REFUSED.__name__ in log["error"], log["left_out"]) for log in logs]
+        assert told == [(True, 0), (True, 59), (False, 0)]
 
     in_virtual_time(scenario)
 
