@@ -54,6 +54,8 @@ class ReadPositions:
         """The ids of the topics that records are read from, as far as is known."""
         self._of_other: dict[TopicPartition, _Before] = {}
         """Partitions whose offsets are of a topic with another id than theirs."""
+        self._resumed_in: dict[TopicPartition, bytes] = {}
+        """The ids of the topics that the offsets are of from which reading has begun, as far as is known."""
         self.left = frozenset[int]()
         """Those of alerts and closings that are not read until `places` is asked for them again."""
         self.same_at: int | None = None
@@ -66,6 +68,7 @@ class ReadPositions:
         self.expired.resumed(found.offsets)
         self._ids.update(found.ids)
         texts = {where: read_commit_text(text) for where, text in found.texts.items()}
+        self._resumed_in = {where: text.topic_id for where, text in texts.items() if text is not None}
         before, self._of_other = self._of_other, {}
         for where, text in texts.items():
             if text is None and where in before:  # nobody has gone on with it
@@ -122,12 +125,12 @@ class ReadPositions:
         return self.same_at if where.topic in self._anew else None
 
     def places(self, assigned: Iterable[TopicPartition], alerts: str, closings: str) -> Mapping[TopicPartition, int]:
-        """Where to go on reading. A topic that was made anew is read from its beginning, unless that was read already.
-        The closings since the last looks are read again with alerts: otherwise nothing would end the pages of those
-        whose closing was read before them."""
+        """Where to go on reading. A topic that was made anew is read from its beginning, unless that was read already,
+        as by another notifier, whose offset names the new topic. The closings since the last looks are read again with
+        alerts: otherwise nothing would end the pages of those whose closing was read before them."""
         found: dict[TopicPartition, int] = {}
         for where in assigned:
-            if (where.topic in self._anew or where in self._of_other) and where not in self._from_start:
+            if self._is_of_other(where) and where not in self._from_start:
                 found[where] = 0
         for where in [each for each in found if each.topic == alerts]:
             closing, other = TopicPartition(closings, where.partition), self._of_other.get(where)
@@ -136,6 +139,12 @@ class ReadPositions:
             if before is not None:
                 found[closing] = before
         return found
+
+    def _is_of_other(self, where: TopicPartition) -> bool:
+        """Whether the offset of a partition is of a topic of before."""
+        topic_id = self._anew.get(where.topic)
+        known = bool(topic_id) and self._resumed_in.get(where) == topic_id
+        return where in self._of_other or (topic_id is not None and not known)
 
     def went_on(self, left: Mapping[TopicPartition, int]) -> None:
         """Reading goes on at the places, except for those that are left."""
