@@ -139,8 +139,9 @@ class GroupMembership:
             raise SlaError(f"another notifier may have the partitions of group {self._group} by now") from None
 
     async def _commit(self, offsets: Offsets, claims: Mapping[int, RowClaims]) -> None:
-        """Alerts and closings of a partition are committed together: a member that was replaced by one that is gone too
-        is not refused, and takes everything back to what it has in memory."""
+        """Alerts and closings of a partition are committed together: with a version of aiokafka that is not known, a
+        member that was replaced by one that is gone too is not refused, and takes everything back to what it has in
+        memory."""
         partitions = {where.partition for where in offsets}
         given = {where: each for where, each in self._committed.items() if where.partition in partitions}
         given |= {where: (each, "") if isinstance(each, int) else each for where, each in offsets.items()}

@@ -62,7 +62,7 @@ AIOKAFKA: Final = PatchedLibrary(
     "for_aiokafka",
     (
         *("header_names", "bootstrap_cause", "rebootstrap", "metadata_backoff", "fetch_errors", "unfinished_stops"),
-        *("committed_texts", "group_errors"),
+        *("committed_texts", "group_errors", "member_commits"),
     ),
 )
 KAFKA_PYTHON: Final = PatchedLibrary(

@@ -40,6 +40,8 @@ class Membership:
         self._id = ""
         self._generation = -1
         self._places: set[TopicPartition] = set()
+        self._places_of = -1
+        """The generation in which they were assigned."""
         self._rejoin = asyncio.Event()
         self._rebalanced: asyncio.Event | None = None
         """Set at the end of the rebalance that is under way."""
@@ -119,7 +121,7 @@ class Membership:
 
     async def _take_over(self, places: Sequence[TopicPartition]) -> None:
         assignment = Assignment(places)
-        self._places = set(places)
+        self._places, self._places_of = set(places), self._generation
         self._assigned(assignment)
         rebalanced, self._rebalanced = self._rebalanced, None
         self._heartbeats = asyncio.create_task(self._beat())
@@ -181,10 +183,14 @@ class Membership:
         return dict(await self._broker.net.call_until_answered("group", found))
 
     async def commit(self, offsets: Mapping[TopicPartition, Any]) -> None:
-        """Raises CommitFailedError where the group refuses it; tries for ever otherwise."""
+        """Raises CommitFailedError where the group refuses it, or the member is not of the generation of its partitions
+        (`patches.for_aiokafka.member_commits`); tries for ever otherwise."""
         group, process = self._broker.group(self._group), PROCESS.get()
+        of = self._places_of
         while True:
             id_, generation = self._id, self._generation
+            if generation != of:
+                raise kafka.CommitFailedError
             try:
                 await self._call(lambda id_=id_, number=generation: group.commit(id_, number, offsets, process))
             except kafka.RebalanceInProgressError as error:
