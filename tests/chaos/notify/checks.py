@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 #: A message that a notifier sends that had the partition no more can't be fenced (docs/notifications.md, Limits).
 SENT_LATE = "sent by a former owner"
 PARKED = "parked"
-LOST = "deleted by Kafka before it was read"
 
 
 class Problem(NamedTuple):
@@ -73,7 +72,7 @@ class Checks:
 
     def _look_at_incident(self, when: str, name: str, shown: _Service, incident: Incident) -> None:
         always = all(name in routes.destinations_of(each, incident.severity) for each in self._world.routes_used)
-        known = LOST if incident.lost else PARKED if self._was_parked(name, incident) else ""
+        known = incident.lost or (PARKED if self._was_parked(name, incident) else "")
         for clock in sorted(incident.clocks):
             key, last = f"sla/{incident.name}/{clock}", incident.open.get(clock)
             where, posts = f"{name} {key}", name == routes.POSTS
@@ -96,7 +95,7 @@ class Checks:
             led = (routes.EVENTS in routes.destinations_of(each, incident.severity) for each in self._world.routes_used)
             key = routes.EVENTS, alert.id
             if all(led) and alert.id not in taken and key not in parked and key not in self._world.operator.handled:
-                self.add("never sent", when, routes.EVENTS, alert.id, LOST if incident.lost else "")
+                self.add("never sent", when, routes.EVENTS, alert.id, incident.lost)
 
     def _look_for_what_nobody_got(self, when: str) -> None:
         """By whatever file an alert goes. What waits for a destination that was removed waits on."""
@@ -141,7 +140,7 @@ class Checks:
         for key, page in pages.items():
             incident = self._world.histories.incident_of(key[2])
             if key[0] in self._world.destinations and not self._world.operator.handled:
-                known = LOST if incident is not None and incident.lost else ""
+                known = "" if incident is None else incident.lost
                 self.add("page left in memory", "after all closings", str(key), str(_stored(page)), known)
 
     def _late(self, key: PageKey) -> str:

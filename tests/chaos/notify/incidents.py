@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random  # noqa: TID251 -- seeded
 from typing import Any, NamedTuple
 
 from aiokafka.structs import TopicPartition
 
+from connect.notify.commit_texts import read_commit_text
 from tests import page_triggers
 
 from .broker import Broker
-from .partition_log import Sent
+from .partition_log import Record, Sent
 
 ALERTS, INCIDENTS, ROWS = "sla.alerts", "sla.incidents", "sla.notifications"
+DELETED = "deleted by Kafka before it was read"
+#: Both topics of a group were made anew, and no member that had known them had the partition (docs/notifications.md,
+#: Topics that are made anew).
+BEGAN_AS_NEW = "before its group began as a new one"
 _SEVERITIES = ["P1", "P2", "P3"]
 
 
@@ -39,8 +44,8 @@ class Incident:
     clocks: set[str] = field(default_factory=set)
     alerts: list[Alert] = field(default_factory=list)
     events: int = 0
-    lost: bool = False
-    """Whether Kafka has deleted some of it before every destination had read it."""
+    lost: str = ""
+    """Why some of it did not reach every destination, where that is documented."""
 
     def superseded(self, clock: str) -> bool:
         """Whether a later update of it was due: the page of an earlier one is left out where it waits."""
@@ -146,7 +151,7 @@ class Histories:
             if not events:
                 continue
             if log is None:
-                found.lost = True
+                found.lost = DELETED
                 continue
             log.begin(name)
             values = [page_triggers.value_of(each) for each in events]
@@ -167,10 +172,24 @@ class Histories:
         """What some group has not read is lost."""
         for partition, log in self._broker.logs_of(topic).items():
             read = min(self._read_up_to(TopicPartition(topic, partition)), default=0)
-            for record in log.records:
-                if record.offset >= read and (found := self.incidents.get((record.key or b"").decode())) is not None:
-                    found.lost = True
+            self._lose([each for each in log.records if each.offset >= read], DELETED)
         self._broker.make_anew(topic, after_s)
 
+    def begun_as_new(self, partitions: Collection[TopicPartition]) -> None:
+        """A group without any offset in these partitions starts at their ends."""
+        for where in partitions:
+            other = where._replace(topic=INCIDENTS if where.topic == ALERTS else ALERTS)
+            if other in partitions and {where, other} <= {each for each, _ in self._broker.deleted}:
+                self._lose(self._broker.logs[where].records, BEGAN_AS_NEW)
+
+    def _lose(self, records: Iterable[Record], reason: str) -> None:
+        for each in records:
+            if (found := self.incidents.get((each.key or b"").decode())) is not None:
+                found.lost = reason
+
     def _read_up_to(self, where: TopicPartition) -> Sequence[int]:
-        return [group.committed.get(where, (0, ""))[0] for group in self._broker.groups.values()]
+        """By group; an offset of a topic that was deleted is none."""
+        found = [group.committed.get(where, (0, "")) for group in self._broker.groups.values()]
+        texts = [(offset, read_commit_text(text)) for offset, text in found]
+        ours = self._broker.ids.get(where.topic)
+        return [0 if text is not None and text.topic_id != ours else offset for offset, text in texts]

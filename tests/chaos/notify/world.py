@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from random import Random  # noqa: TID251 -- seeded
 from typing import Any, NamedTuple
 
+from aiokafka.structs import TopicPartition
+
 from connect.notify.page import Page
 from connect.notify.page_store import group_of
 from connect.notify.page_store_rows import read_key
@@ -162,6 +164,9 @@ class World:
 
     def _logged(self, level: str, event: Mapping[str, Any]) -> None:
         self.say(f"log {level}", **event)
+        if event.get("event") == "begins_with_new_alerts":
+            named = (each.rpartition("/") for each in event["partitions"])
+            self.histories.begun_as_new([TopicPartition(topic, int(number)) for topic, _, number in named])
         if event.get("event") in _DEFECTS:
             self._checks.add("error in the log", detail=str({**event, "exception": str(event.get("exception"))[-400:]}))
 
