@@ -90,8 +90,11 @@ class OpenConnection:
         """Whether the request that is being answered has arrived as a whole; None between requests."""
         self.previous_complete: Callable[[], bool] = lambda: True
         """The same of the request before: its body may still arrive after the answer."""
+        self.body_bytes: Callable[[], int] | None = None
+        """How much of the body of that request has arrived; None where the server bounds what arrives beside it."""
         self.head_bytes = 0
-        """What has arrived of the head of the next request."""
+        """What has arrived in a row that is of no body: of the next head, or of the framing of a body in chunks."""
+        self._progress = -1
         self.answered: Callable[[], None] = lambda: None
         """Called after each answer."""
 
@@ -99,6 +102,16 @@ class OpenConnection:
     def closable(self) -> bool:
         """Whether it has no complete request: nothing is lost that a sender could not send again."""
         return self.complete is None or not self.complete()
+
+    def count(self, size: int) -> None:
+        """Count bytes that have arrived. What belongs to chunks, as trailers do, has no limit of its own in aiohttp."""
+        whole = self.previous_complete()
+        if not whole and self.body_bytes is None:
+            return
+        progress = -1 if whole or self.body_bytes is None else self.body_bytes()
+        if progress != self._progress:
+            self._progress, self.head_bytes = progress, 0
+        self.head_bytes += size
 
 
 class ConnectionTable:
@@ -136,12 +149,12 @@ class ConnectionTable:
         return connection
 
     def received(self, connection: OpenConnection, now: float, size: int = 0) -> bool:
-        """`size` bytes have arrived: the head of the next request has to be complete within its time and its size.
-        False where it is too large: the connection is closed."""
-        if connection.complete is None:
-            if connection.reason != "head_timeout":
-                connection.deadline, connection.reason = now + self.limits.head_s, "head_timeout"
-            connection.head_bytes += size if connection.previous_complete() else 0
+        """`size` bytes have arrived: the head of the next request has to be complete within its time and its size, and
+        what is no part of a body has that size too. False where it is too large: the connection is closed."""
+        if connection.complete is None and connection.reason != "head_timeout":
+            connection.deadline, connection.reason = now + self.limits.head_s, "head_timeout"
+        if connection.closable:
+            connection.count(size)
             if connection.head_bytes > MAX_HEAD_BYTES:
                 self._close(connection, "head_too_large", now)
                 return False
@@ -149,11 +162,16 @@ class ConnectionTable:
 
     @contextmanager
     def answering(
-        self, connection: OpenConnection, complete: Callable[[], bool], now: Callable[[], float]
+        self,
+        connection: OpenConnection,
+        complete: Callable[[], bool],
+        now: Callable[[], float],
+        body_bytes: Callable[[], int] | None = None,
     ) -> Iterator[None]:
         """The head of a request is complete; the block answers it and may take any time. `complete`: whether its body
-        has arrived too."""
+        has arrived too; `body_bytes`: how much of it has."""
         connection.complete = connection.previous_complete = complete
+        connection.body_bytes = body_bytes
         connection.head_bytes = 0
         try:
             yield

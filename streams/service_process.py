@@ -245,9 +245,10 @@ class HttpServer:
         connection = self._connections.get(request.protocol)
         if connection is None:  # closed meanwhile
             raise ConnectionResetError("the connection was closed")
+        body, now = request.content, asyncio.get_running_loop().time
         with (
             self._counted(),
-            self._table.answering(connection, request.content.is_eof, asyncio.get_running_loop().time),
+            self._table.answering(connection, body.is_eof, now, lambda: body.total_bytes),
         ):
             codings = ",".join(request.headers.getall("Transfer-Encoding", [])).lower()
             if codings.strip() not in ("", "chunked"):

@@ -231,6 +231,26 @@ def test_a_body_that_follows_its_answer_is_no_head() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("path", [JIRA, "/nowhere"], ids=["a body that is read", "a body that nobody wants"])
+@pytest.mark.parametrize(
+    "beside", [b"0\r\n" + b"T: %s\r\n" % (b"x" * 4_000) * 9, b"1;" + b"x" * 36_000], ids=["trailers", "an extension"]
+)
+def test_what_comes_beside_the_chunks_of_a_body_is_limited(path: str, beside: bytes) -> None:
+    """aiohttp keeps trailers as it keeps headers; what a connection takes is unknown to every budget."""
+
+    async def scenario() -> None:
+        async with listening() as server:
+            body = b"186a0\r\n" + b" " * 100_000 + b"\r\n"
+            sent = post(path, body + beside, Transfer_Encoding="chunked", X_Hub_Signature="sha256=00")
+            reader, writer = await server.connect(sent)
+            with suppress(ConnectionError):
+                await reader.read()
+            assert server.metric("sla_http_connections_closed_total", reason="head_too_large") == 1
+            writer.close()
+
+    run(scenario)
+
+
 def test_a_body_that_nobody_reads_yet_is_not_read_ahead_by_much() -> None:
     """Anybody may open connections: what they send before it is asked for is counted by no budget."""
     asked: list[web.Request] = []

@@ -115,6 +115,27 @@ def test_a_head_is_limited_and_what_follows_an_early_answer_is_no_head() -> None
     assert opened.closed_for("head_too_large") == 1
 
 
+def test_what_arrives_beside_a_body_is_limited_like_a_head() -> None:
+    """Trailers and extensions of chunks count, however long the body is, and before as after its answer."""
+    opened = Opened(total=9, per_address=9)
+    connection = opened.open("kept")
+    assert connection is not None
+    body = [0]
+    with opened.table.answering(connection, lambda: body[0] == 99, lambda: 0, lambda: body[0]):
+        for _ in range(9):
+            body[0] += 1
+            assert opened.table.received(connection, 0, MAX_HEAD_BYTES)
+    body[0] += 1
+    assert opened.table.received(connection, 0, MAX_HEAD_BYTES), "after an early answer"
+    body[0] = 99
+    assert opened.table.received(connection, 0, MAX_HEAD_BYTES), "the next head begins anew"
+    body[0] = 0
+    with opened.table.answering(connection, lambda: body[0] == 99, lambda: 0, lambda: body[0]):
+        assert opened.table.received(connection, 0, MAX_HEAD_BYTES)
+        assert not opened.table.received(connection, 0, 1)
+    assert opened.closed == ["kept"]
+
+
 def test_between_requests_a_connection_may_rest_until_the_next_one_begins() -> None:
     opened = Opened(total=9, per_address=9)
     kept, unread = opened.open("kept"), opened.open("unread")
