@@ -111,6 +111,10 @@ def test_r21_amendments_beat_every_report() -> None:
     )
     # The report of an earlier instant does not bring the old time back.
     assert minutes(opened("10:00"), amended("10:30", restored="10:20"), resolved("11:00")) == 20
+    # Nor does a monitor that takes its resolution back, as after an alert that flaps (R15).
+    flaps = [*base, amended("11:02", restored="10:40"), reopened("11:05", "10:00"), resolved("15:00")]
+    assert minutes(*flaps) == 40
+    assert minutes(*flaps, amended("16:00", restored="15:00")) == 300
     # Reclassifications keep their own times within the amended episode.
     changed = [opened("10:00"), reclassified("10:20", impact="cosmetic"), resolved("11:00")]
     assert minutes(*changed, amended("12:00", started="09:30")) == 50
