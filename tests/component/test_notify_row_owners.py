@@ -19,6 +19,7 @@ from connect.notify.destination_rows import DestinationRows
 from connect.notify.message import Message
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow, pending_row
+from connect.notify.row_claims import read_claims
 from connect.notify.row_feed import RowFeed
 from connect.notify.row_loading import RowLoading
 from connect.notify.topic_ids import TopicIds
@@ -268,6 +269,20 @@ def test_a_repair_that_is_cut_short_is_done_by_the_next_owner() -> None:
     play(scenario)
 
 
+def test_once_late_rows_are_repaired_the_claims_of_before_are_forgotten() -> None:
+    """Texts of commits would grow with each of them."""
+
+    async def scenario() -> None:
+        cluster, former, _ = await taken_over()
+        former.arrive()
+        owner = Notifier(cluster)
+        await owner.load()
+        found = read_claims(cluster.offsets[ALERTS][1])
+        assert [each.owner for each in found.claims] == [owner.store.member.owner]
+
+    play(scenario)
+
+
 def test_a_row_that_is_written_while_partitions_are_loaded_has_no_effect() -> None:
     """As one that discards parked messages: it was begun when the partitions were others."""
 
@@ -440,6 +455,31 @@ def test_nothing_is_written_or_sent_by_a_process_that_may_have_been_replaced(mon
             with pytest.raises(SlaError, match="another notifier may have the partitions of group sla-notify-d"):
                 await write
         assert len(cluster.rows) == 1
+
+    play(scenario)
+
+
+def test_rows_that_kafka_took_after_the_member_was_replaced_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows from them would be sent, by a process that has lost the partition."""
+    now = 0.0
+    monkeypatch.setattr(group_membership, "seconds_with_suspension", lambda: now)
+
+    async def scenario() -> None:
+        cluster = Cluster()
+        former = Notifier(cluster)
+        await former.load()
+        send = former.send
+
+        async def slow(topic: str, **given: Any) -> asyncio.Future[None]:
+            nonlocal now
+            taken = await send(topic, **given)
+            now += 5.1
+            cluster.assigned = None
+            return taken
+
+        former.send = slow  # type: ignore[method-assign]
+        with pytest.raises(SlaError, match="another notifier may have"):
+            await former.write(waits("e1"))
 
     play(scenario)
 
