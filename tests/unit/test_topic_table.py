@@ -26,6 +26,8 @@ CONTRACT = {
     "sla.incidents-changelog",
     "sla.ledger-changelog",
 }
+#: By the broker: inputs, and what processes have to remember.
+STAMPED = {"sla.incident-events", "sla.contract-events", "sla.heartbeats", "sla.notifications"}
 BY_NAME = {spec.name: spec for spec in declared()}
 
 
@@ -55,7 +57,15 @@ def test_heartbeats_are_stamped_by_the_broker_and_the_newest_row_of_each_key_sta
     assert (config["message.timestamp.type"], config["cleanup.policy"]) == ("LogAppendTime", "compact")
 
 
-@pytest.mark.parametrize("name", sorted(CONTRACT - {"sla.incident-events", "sla.contract-events", "sla.heartbeats"}))
+def test_a_row_of_a_notifier_drops_none_before_a_late_one_can_be_repaired() -> None:
+    """The broker's clock tells when it came: its writer may have been suspended for hours."""
+    config = BY_NAME["sla.notifications"].config()
+    assert config["message.timestamp.type"] == "LogAppendTime"
+    assert int(config["min.compaction.lag.ms"]) >= 10 * 60 * 1000
+    assert int(config["delete.retention.ms"]) > int(config["min.compaction.lag.ms"])
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACT - STAMPED))
 def test_derived_records_carry_the_arrival_that_caused_them(name: str) -> None:
     assert BY_NAME[name].config()["message.timestamp.type"] == "CreateTime"  # R32
 

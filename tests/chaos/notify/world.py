@@ -28,7 +28,8 @@ from .receivers import Receiver
 
 _CALM_LOOKS, _LOOK_S = 5, 5.0
 _CALM_S = 60.0
-"""Rows are compacted once they are so old at least: a late one is repaired by then, where a notifier runs."""
+"""Rows are compacted once they are so old at least, as the topic is configured: a late one is repaired by then, where a
+notifier runs."""
 
 #: Events of the log that no fault of Kafka or of a receiver causes.
 _DEFECTS = frozenset({"destination_worker_failed", "routes_not_recorded"})
