@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -11,7 +11,7 @@ import structlog
 from connect.kafka_io.cancellation import finish
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.metrics import NotifyMetrics
-from connect.notify.route_recording import Beginning, RouteRecording
+from connect.notify.route_recording import RouteRecording
 from connect.notify.routing.loaded import LEARNED_WITHIN_MS, LoadedRouting, RoutingInForce
 from connect.notify.routing.recorded import RecordedRoutes
 from streams.time_source import TimeSource
@@ -53,6 +53,11 @@ class _Exchange:
         self.given_up = False
         self.at_start = at_start
         """Whether it is the file of a start, and other routes were in force before."""
+
+
+def _led_to(loaded: LoadedRouting) -> frozenset[str]:
+    """The destinations that its routes lead to."""
+    return frozenset(name for route in loaded.routing.routes for name in route.to)
 
 
 class DestinationWorkers:
@@ -152,15 +157,18 @@ class DestinationWorkers:
 
     def _adopt(self, recorded: RecordedRoutes) -> None:
         """The latest routes of the log hold for all. Where another notifier has recorded them its file is newer, as far
-        as anybody knows."""
+        as anybody knows. Nothing else that this one has begun can count any more."""
+        exchange, own = self._exchange, self._routing.own
+        if exchange is not None and exchange.begins and recorded.routes == exchange.own.routing.routes:
+            exchange.begins, own = False, exchange.own.routing
+            self._begins = self._begins and self._wanted is not exchange.own
         if recorded.routes == self._in_force.routing.routes:
+            self._routing.not_begun()
             return
         in_force = self._with_routes(recorded)
         of_another = not self._recording.is_own(recorded)
         doubt_until = recorded.at + LEARNED_WITHIN_MS if recorded.shared or of_another else 0
-        self._routing.use(
-            in_force.routing, recorded.begins, doubt_until=doubt_until, own=self._routing.own, shared=of_another
-        )
+        self._routing.use(in_force.routing, recorded.begins, doubt_until=doubt_until, own=own, shared=of_another)
         self._in_force = in_force
         other = recorded.routes != self._wanted.routing.routes
         self._metrics.routing_of_another(self.of_another is not None)
@@ -235,7 +243,7 @@ class DestinationWorkers:
     def _all_joined(self, exchange: _Exchange) -> bool:
         """Whether the destinations that alerts are led to for the first time have joined; after a start the others
         too, unless that takes long: they know whether other notifiers run."""
-        before = {name for route in self._in_force.routing.routes for name in route.to}
+        before = _led_to(self._in_force)
         away = [name for name in exchange.own.routing.destinations if self._running[name].worker.failure is not None]
         missing = [name for name in away if name not in before]
         late = asyncio.get_running_loop().time() >= exchange.late_at
@@ -247,20 +255,20 @@ class DestinationWorkers:
         nothing is routed there."""
         loaded = self._routing_of(exchange)
         after = loaded.routing.destinations
-        routed = {name for route in self._in_force.routing.routes for name in route.to}
-        led = {name for route in loaded.routing.routes for name in route.to}
-        if not await self._all_begun(exchange, sorted(led - routed)):
+        routed = _led_to(self._in_force)
+        if not await self._all_begun(exchange, sorted(_led_to(loaded) - routed)):
             return False
-        begin = Beginning({})
+        ends: Mapping[int, int] = {}
         if self._recording.needs(loaded) or loaded.routing.routes != self._in_force.routing.routes:
             found = await self._recording.begin(loaded)
             if found is None:
                 self._tell_late(exchange, sorted(self._running))
                 return False
-            begin = found
+            ends = found
+            loaded = self._routing_of(exchange)  # routes that were recorded are in force
         added = [name for name in after if name not in routed]
         removed = [name for name in self._running if name not in after]
-        self._routing.use(loaded.routing, begin.ends, doubt_until=begin.doubt_until, own=exchange.own.routing)
+        self._routing.use(loaded.routing, ends, own=exchange.own.routing)
         for name in removed:
             if any((left := self._metrics.left(name)).values()):
                 self._log.warning(

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from connect.notify.destination_worker import DestinationWorker
 from connect.notify.page_store_rows import StateRow
-from connect.notify.routing.loaded import LEARNED_WITHIN_MS, LoadedRouting, RoutingInForce
+from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
 from connect.notify.routing.recorded import (
     RecordedRoutes,
     outdated_rows,
@@ -19,6 +19,7 @@ from connect.notify.routing.recorded import (
     recorded_key,
     recorded_row,
 )
+from connect.notify.routing.rules import Route
 from streams.errors import SlaError
 from streams.kafka.cancellation import cancelled_by_us
 from streams.log_damper import CrashLog
@@ -27,16 +28,19 @@ from streams.time_source import TimeSource
 #: All destinations are asked within this: they have one Kafka, so where one gets no answer, the others hardly do.
 _ASK_S = 2.0
 _RECORD_AGAIN_S = 1.0
+#: A row that Kafka has taken is read within this, or was lost.
+_READ_S = 30.0
 
 _T = TypeVar("_T")
 
 
-class Beginning(NamedTuple):
-    """Where routes begin: the offset after the last alert of each partition. Alerts with a timestamp before
-    `doubt_until` (milliseconds) go by the routes of before too."""
+class _Taken(NamedTuple):
+    """A row that Kafka has taken, which is read soon."""
 
-    ends: Mapping[int, int]
-    doubt_until: int = 0
+    routes: tuple[Route, ...]
+    number: int
+    until: float
+    """By the clock of the loop."""
 
 
 class RouteRecording:
@@ -49,8 +53,15 @@ class RouteRecording:
         self._routing = routing
         self._clock = clock
         self._recorded: dict[bytes, RecordedRoutes] = {}
-        """In their order."""
+        """Those that count, in their order."""
+        self._number = 0
+        """Of the last one that counts."""
+        self._late: set[bytes] = set()
+        """Rows that don't count."""
         self._own_rows: set[bytes] = set()
+        self._taken: _Taken | None = None
+        self._counted = asyncio.Event()
+        """Another row counts."""
         self._again: asyncio.Task[None] | None = None
         self._alerts_made_anew = False
         """What is recorded is of the topic of alerts before."""
@@ -71,15 +82,26 @@ class RouteRecording:
         return recorded.key in self._own_rows
 
     def read(self, key: bytes, value: bytes | None) -> RecordedRoutes | None:
-        """The routes of a row, in the order in which they were recorded; None where it deletes some, or is not of a
-        notifier of this release."""
-        self._recorded.pop(key, None)
-        if value is None:
+        """The routes of a row that counts, in the order in which they were recorded; None where it deletes some, is not
+        of a notifier of this release, or came too late."""
+        found = None if value is None else read_recorded(key, value)
+        if found is None:
+            self._recorded.pop(key, None)
             self._own_rows.discard(key)
+            self._late.discard(key)
             return None
-        if (found := read_recorded(key, value)) is not None:
-            self._recorded[key] = found
-            self.stop()  # what is recorded again is older, and would come behind this
+        if 0 < found.number <= self._number:
+            if key not in self._recorded:
+                self._late.add(key)
+            return None
+        self._recorded.pop(key, None)
+        self._recorded[key] = found
+        self._number = found.number
+        self._own_rows &= {key}  # what was made before this can't count any more
+        self._late.discard(key)
+        self._alerts_made_anew = self._alerts_made_anew and bool(found.begins)
+        self._counted.set()
+        self.stop()  # what is recorded again is older
         return found
 
     def alerts_made_anew(self) -> bool:
@@ -90,6 +112,7 @@ class RouteRecording:
     def rows_made_anew(self) -> None:
         """The topic of rows was deleted and made anew: the latest are recorded again, until that succeeds."""
         self.stop()
+        self._taken = None
         if (latest := self.latest) is not None:
             self._again = asyncio.create_task(self._record(recorded_row(latest)))
 
@@ -99,42 +122,60 @@ class RouteRecording:
             self._again = None
 
     def needs(self, loaded: LoadedRouting) -> bool:
-        """Whether its routes have to be recorded before they are in force."""
-        latest = self.latest
+        """Whether its routes have to be recorded before they are in force. So it is where they are, but others were
+        given up that may come to count yet."""
+        routes, latest = loaded.routing.routes, self.latest
         return self._clock is not None and (
-            self._alerts_made_anew or latest is None or latest.routes != loaded.routing.routes
+            self._alerts_made_anew
+            or latest is None
+            or latest.routes != routes
+            or any(each != routes for each in self._routing.may_begin)
         )
 
-    async def begin(self, loaded: LoadedRouting) -> Beginning | None:
-        """Record routes, where that is needed; None while Kafka does not answer. The first ones, and those of a topic
-        of alerts that was made anew, hold from its beginning."""
+    async def begin(self, loaded: LoadedRouting) -> Mapping[int, int] | None:
+        """Record routes, where that is needed: the offset after the last alert of each partition. None while Kafka does
+        not answer, or has not given the row back: it may have come behind another one, and not count. The first ones,
+        and those of a topic of alerts that was made anew, hold from its beginning."""
+        number = self._number + 1
 
-        async def begin(worker: DestinationWorker) -> Beginning:
+        async def begin(worker: DestinationWorker) -> Mapping[int, int]:
             ends = await worker.alert_ends()
-            if not self.needs(loaded):
-                return Beginning(ends)
-            assert self._clock is not None
+            if self._clock is None or number != self._number + 1 or not self.needs(loaded):
+                return ends
+            routes, key = loaded.routing.routes, recorded_key(at := self._clock.now() // 1_000, loaded.digest)
+            shared = any(each.shares for each in self._workers())
             first = self._alerts_made_anew or not self._recorded
-            at, shared = self._clock.now() // 1_000, any(each.shares for each in self._workers())
-            unsure = self._routing.begins
+            unsure = routes in self._routing.may_begin
             begins = {} if first else self._routing.begin(loaded.routing, ends)
-            key = recorded_key(at, loaded.digest)
-            found = RecordedRoutes(key, loaded.routing.routes, loaded.digest, begins, at, shared)
+            found = RecordedRoutes(key, routes, loaded.digest, begins, at, shared, number)
             left = [] if self._alerts_made_anew else [*self._recorded.values(), found]
-            outdated = self._recorded.keys() - {key} if self._alerts_made_anew else ()
-            obsolete = [StateRow(each, None) for each in sorted(outdated)]
+            outdated = self._recorded.keys() - {key} if self._alerts_made_anew else set[bytes]()
+            obsolete = [StateRow(each, None) for each in sorted(outdated | self._late - {key})]
             self._own_rows.add(key)
             self.stop()
+            self._counted.clear()
             try:
                 await worker.record([recorded_row(found), *obsolete, *outdated_rows(left)])
             except SlaError:  # before anything was sent
                 if not unsure:
-                    self._routing.not_begun()
+                    self._routing.not_begun(routes)
                 raise
-            self._alerts_made_anew = False
-            return Beginning(ends, at + LEARNED_WITHIN_MS if shared else 0)
+            self._taken = _Taken(routes, number, asyncio.get_running_loop().time() + _READ_S)
+            await self._counted.wait()
+            return ends
 
-        return await self._by_any(begin)
+        if self._is_taken(loaded, number):
+            return None
+        ends = await self._by_any(begin)
+        return None if self.needs(loaded) else ends
+
+    def _is_taken(self, loaded: LoadedRouting, number: int) -> bool:
+        taken = self._taken
+        return (
+            taken is not None
+            and (taken.routes, taken.number) == (loaded.routing.routes, number)
+            and asyncio.get_running_loop().time() < taken.until
+        )
 
     async def has_begun(self, worker: DestinationWorker) -> bool | None:
         """Whether a destination has a start in every partition; None while Kafka does not answer."""

@@ -115,7 +115,8 @@ class RoutingInForce:
         self._own = routing
         self._before: list[_Earlier] = []
         """Earlier routings, the oldest first."""
-        self._next: _Next | None = None
+        self._next: list[_Next] = []
+        """Those that may be recorded, and are not in force yet."""
         self._forgotten: dict[int, int] = {}
         """By partition the offset before which it is not remembered by what routes alerts went; said once."""
         self._routed: dict[int, int] = {}
@@ -158,14 +159,14 @@ class RoutingInForce:
         is of the file of this notifier, where the routing is not. `shared`: others went by it before this one knew, as
         while this process was suspended. What was routed meanwhile goes by both then, wherever it is not yet read."""
         if routing.routes != self.routing.routes:
-            if self._next is not None and self._next.routing.routes == routing.routes:
-                until = dict(self._next.begins)  # what was read since went by both
+            if (begins := self._next_of(routing.routes)) is not None:
+                until = dict(begins)  # what was read since went by both
             else:
                 partitions = {*ends, *self._routed}
                 until = {each: max(ends.get(each, 0), self._routed.get(each, 0)) for each in partitions}
             self._before.append(_Earlier(until, self.routing, doubt_until, dict(ends) if shared else until))
             self._forget_oldest()
-        self._next = None
+        self._next.clear()
         self.routing = routing
         self._own = routing if own is None else own
         self._found.clear()
@@ -173,22 +174,27 @@ class RoutingInForce:
 
     def begin(self, routing: Routing, ends: Mapping[int, int]) -> Mapping[int, int]:
         """Where another routing begins that is about to be recorded, by partition: at the `ends`, as far as nothing
-        after them was routed. Until `use` what comes after goes by both: whether the routing is recorded may not be
-        known, and a restart would route by what is. The same as before while that is tried again."""
-        if self._next is None or self._next.routing.routes != routing.routes:
+        after them was routed. Until it is known what is recorded, what comes after goes by both: a restart would route
+        by what is. The same as before while that is tried again. Of several that were begun any may be recorded."""
+        if (begins := self._next_of(routing.routes)) is None:
             furthest = self.furthest()
-            self._next = _Next(routing, {each: max(end, furthest.get(each, 0)) for each, end in ends.items()})
+            begins = {each: max(end, furthest.get(each, 0)) for each, end in ends.items()}
+            self._next.append(_Next(routing, begins))
+            del self._next[:-_MOST_ROUTINGS]
             self._found.clear()
-        return self._next.begins
+        return begins
+
+    def _next_of(self, routes: tuple[Route, ...]) -> Mapping[int, int] | None:
+        return next((each.begins for each in self._next if each.routing.routes == routes), None)
 
     @property
-    def begins(self) -> bool:
-        """Whether another routing may be recorded, and is not in force yet."""
-        return self._next is not None
+    def may_begin(self) -> Collection[tuple[Route, ...]]:
+        """The routes of this notifier that may be recorded, and are not in force yet."""
+        return [each.routing.routes for each in self._next]
 
-    def not_begun(self) -> None:
-        """The other routing is certainly not recorded."""
-        self._next = None
+    def not_begun(self, routes: tuple[Route, ...] | None = None) -> None:
+        """These routes, or all that were begun, are certainly not recorded, or are in force."""
+        self._next = [each for each in self._next if routes is not None and each.routing.routes != routes]
         self._found.clear()
 
     def furthest(self) -> Mapping[int, int]:
@@ -242,8 +248,7 @@ class RoutingInForce:
         others = list(takewhile(lambda each: offset >= each.next_from.get(partition, offset + 1), later))
         routings = [*(each.routing for each in later), self.routing][: len(others) + 1]
         routings += [each.routing for each in reversed(earlier) if trigger.at < each.doubt_until]
-        if self._next is not None and offset >= self._next.begins.get(partition, 0):
-            routings.append(self._next.routing)
+        routings += [each.routing for each in self._next if offset >= each.begins.get(partition, 0)]
         found: Mapping[str, Language | None] = {}
         for routing in routings:
             found = {**routing.destinations_for(trigger), **found}

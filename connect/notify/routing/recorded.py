@@ -4,6 +4,10 @@ routes an alert goes. Pure.
 Each notifier reads a routing file of its own: while a changed one is rolled out they differ, and so does the file of a
 start from the one before. By files alone an alert could then be left to a destination that another notifier serves, and
 be left out there.
+
+A row may land long after it was written, as one that was given up while Kafka did not answer. So each has a number, one
+above that of the routes in force when it was made, and counts if that is above the number of the last one that counts:
+of several that were made after the same routes the first in the log does (ADR 34).
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ class RecordedRoutes(NamedTuple):
     at: int
     shared: bool = False
     """Whether other notifiers had partitions then: they learned of it a little later."""
+    number: int = 0
+    """0 in rows of releases before, which count wherever they are."""
 
     @property
     def named(self) -> frozenset[str]:
@@ -57,6 +63,7 @@ def recorded_row(found: RecordedRoutes) -> StateRow:
         "at": found.at,
         "digest": found.digest,
         "shared": found.shared,
+        "number": found.number,
         "begins": {str(partition): offset for partition, offset in found.begins.items()},
         "routes": [
             {
@@ -89,6 +96,7 @@ def read_recorded(key: bytes, value: bytes) -> RecordedRoutes | None:
             {int(partition): int(offset) for partition, offset in row["begins"].items()},
             int(row["at"]),
             bool(row["shared"]),
+            int(row.get("number", 0)),
         )
     except UNREADABLE:
         return None

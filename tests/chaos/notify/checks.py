@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from connect.notify.message import DIGEST
 from connect.notify.page import Page
+from connect.notify.route_recording import RouteRecording
+from connect.notify.routing.loaded import RoutingInForce
+from connect.notify.routing.recorded import PARTITION, RecordedRoutes, is_recorded
 
 from . import routes
 from .incidents import ROWS, Alert, Incident
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 #: A message that a notifier sends that had the partition no more can't be fenced (docs/notifications.md, Limits).
 SENT_LATE = "sent by a former owner"
 PARKED = "parked"
+_SKEW_MS = 1_000
+"""Clocks of machines differ by less."""
 
 
 class Problem(NamedTuple):
@@ -119,6 +124,31 @@ class Checks:
                 receipts = self._world.receivers[name].receipts
                 if not any(each.message.id == id_ and each.at >= at for each in receipts):
                     self.add("parked message lost", when, name, id_)
+
+    def look_at_routes(self, when: str) -> None:
+        """All go by those that a start would read. No file of before is in force in place of a newer one: of a notifier
+        that runs, or one that has been in force."""
+        if not (recorded := self._recorded()):
+            return
+        last = recorded[-1]
+        where = f"{last.digest} of {last.at}"
+        for each in recorded:
+            if each.routes != last.routes and each.at > last.at + _SKEW_MS:
+                self.add("older routes in force", when, where, f"{each.digest} of {each.at} were in force")
+        for notifier in self._world.running:
+            if notifier.in_force != last.routes:
+                self.add("other routes than those recorded", when, where, str(notifier.number))
+            if notifier.wished != last.routes and notifier.wished_ms > last.at + _SKEW_MS:
+                self.add("newer file not in force", when, where, f"{notifier.number} of {notifier.wished_ms}")
+
+    def _recorded(self) -> Sequence[RecordedRoutes]:
+        """As a start reads them."""
+        recording = RouteRecording(lambda: (), RoutingInForce(routes.loaded("one", digests=False).routing), None)
+        log = self._world.broker.logs_of(ROWS).get(PARTITION)
+        for each in () if log is None else log.records:
+            if is_recorded(each.key):
+                recording.read(each.key or b"", each.value)
+        return recording.recorded
 
     def look_at_restart(
         self, before: Mapping[PageKey, Page], after: Mapping[PageKey, Page], sent: Mapping[str, int]

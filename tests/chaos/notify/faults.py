@@ -21,7 +21,8 @@ PROFILES: Mapping[str, Sequence[str]] = {
     "cut": ("cut", "cut", "receiver", "receiver", "compact"),
     "kill": ("kill", "kill", "receiver", "rebalance", "compact"),
     "zombie": ("suspend", "cut", "rebalance", "rebalance", "receiver", "receiver", "kill", "compact", "two at once"),
-    "edit": ("edit", "edit", "kill", "cut", "receiver", "rebalance", "suspend", "stop"),
+    "edit": ("edit", "edit", "kill", "cut", "receiver", "rebalance", "suspend", "stop",
+             "slow edits", "slow edits"),
     "park": ("reject", "reject", "operator", "kill", "cut", "receiver", "suspend", "rebalance"),
     "digests": ("kill", "suspend", "cut", "receiver", "receiver", "rebalance", "compact"),
     "anew": ("kill", "cut", "receiver", "rebalance", "anew", "suspend", "retention"),
@@ -141,6 +142,25 @@ class Faults:
         for each in self._world.running:
             if self._random.random() < 0.8:
                 self._net.later(self._random.uniform(0, 8), lambda each=each: self._world.give_file(each, name))
+
+    def _slow_edits(self, notifier: Notifier) -> None:
+        """Rows take long to land, so that recordings are given up; files change meanwhile, and back."""
+        world, random = self._world, self._random
+        self._net.slow_s, self._net.slow_kinds = random.choice([3, 8, 14]), {"produce"}
+        self._net.later(random.uniform(5, 25), lambda: setattr(self._net, "slow_s", 0.0))
+        names = random.sample(routes.EDITED, 2)
+        at = 0.0
+        for name in (world.routes, *names, random.choice([*names, world.routes])):
+            at += random.choice([0.05, 2.5, 6]) * random.random()
+            for each in random.choice([[notifier], world.running]):
+                self._net.later(at, lambda each=each, name=name: self._give(each, name))
+        if random.random() < 0.3:
+            self._net.later(at, notifier.kill)
+            self._net.later(at + random.uniform(0, 12), world.start_missing)
+
+    def _give(self, notifier: Notifier, name: str) -> None:
+        self._world.set_routes(name)
+        self._world.give_file(notifier, name)
 
     # -- topics --------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ Wired as `connect.notify.service.serve` does it, without HTTP, signals and files
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random  # noqa: TID251 -- seeded
 from typing import Literal
 
@@ -20,6 +20,7 @@ from connect.notify.page import Page
 from connect.notify.page_store import PageStore, new_consumer
 from connect.notify.read_records import ReadRecords
 from connect.notify.routing.loaded import LoadedRouting, RoutingInForce
+from connect.notify.routing.rules import Route
 from connect.notify.row_feed import RowFeed
 from connect.notify.row_loading import RowLoading
 from connect.notify.topic_ids import TopicIds
@@ -73,6 +74,8 @@ class Notifier:
         self._broker = broker
         self._receivers = receivers
         self._routing = routing
+        self.wished_ms = broker.now_ms()
+        """When it started, or was given its file."""
         self._clock = Clock(broker.loop, random.choice([0, 0, 0, 400_000, -400_000]))
         self._destinations: DestinationWorkers | None = None
         token = PROCESS.set(number)
@@ -97,7 +100,7 @@ class Notifier:
 
     def use(self, routing: LoadedRouting) -> None:
         """Its file has changed."""
-        self._routing = routing
+        self._routing, self.wished_ms = routing, self._broker.now_ms()
         if self._destinations is not None:
             self._destinations.use(routing)
 
@@ -193,9 +196,25 @@ class Notifier:
                 found.append(f"{self.number}/{worker.name} reads its rows")
             elif worker._delivery.pending:
                 found.append(f"{self.number}/{worker.name}: {worker._delivery.pending} messages wait")
-        if self._destinations is None or self._destinations._exchange is not None:
+        if self.exchanges:
             found.append(f"{self.number}: its routes are not in force")
         return found
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether its file is to be in force, and is not yet."""
+        found = self._destinations
+        return found is None or not found._restored or found._exchange is not None
+
+    @property
+    def wished(self) -> Sequence[Route]:
+        """The routes of its file."""
+        return self._routing.routing.routes
+
+    @property
+    def in_force(self) -> Sequence[Route]:
+        """The routes that it goes by."""
+        return () if self._destinations is None else self._destinations._routing.routing.routes
 
     @property
     def _workers(self) -> Iterable[DestinationWorker]:

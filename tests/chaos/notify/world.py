@@ -209,9 +209,20 @@ class World:
             await asyncio.sleep(45)
         while len(self.running) < self.most:
             self.start_one()
-        if len(self.routes_used) > 1:  # one file for all in the end
-            for each in self.running:
+        if len(self.routes_used) > 1:
+            await self._until_routes_stay()
+            self._checks.look_at_routes("after the faults")
+            for each in self.running:  # one file for all in the end
                 each.use(routes.loaded(self.routes, digests=self.digests))
+
+    async def _until_routes_stay(self) -> None:
+        until = self.loop.time() + 240
+        await asyncio.sleep(10)
+        while any(each.exchanges for each in self.running):
+            if self.loop.time() >= until:
+                self._checks.add("routes not in force in time")
+                return
+            await asyncio.sleep(1)
 
     async def _restart(self, checks: Checks, before: Mapping[PageKey, Page]) -> None:
         """What is read back is what was in memory, and nothing is sent again."""
