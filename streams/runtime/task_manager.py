@@ -68,7 +68,7 @@ class TaskManager:
         self._offsets = Offsets(settings)
         written_by = {spec.name: (*spec.writes, settings.changelog(spec.name)) for spec in self.agents}
         self._lag = ConsumerLag(self._offsets, written_by=written_by)
-        self._fetch_failures = LastingFailures("input can't be read")
+        self._fetch_failures = LastingFailures("input can't be read", "fetch_failed")
         self._group = GroupWatch(settings.heartbeat_interval_ms / 1_000)
         self._topics = TopicWatch(settings, self.agents, self._offsets)
         self._rebalance = RebalanceWatch(_REBALANCES * settings.rebalance_timeout_ms / 1_000)

@@ -201,7 +201,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                     return
                 raise
             except kafka.KafkaError as error:
-                self.log.warning("fetch_failed error=%r", error)
                 self.transport.on_fetch_failed(error)
                 await self.sleep(_FAULT_PAUSE_S)
                 continue

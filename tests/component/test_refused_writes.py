@@ -14,6 +14,7 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
 )
+from structlog.testing import capture_logs
 
 from streams.runtime.errors import TaskInterrupted, TimestampsRefused, WriteRefused
 from streams.runtime.interfaces import Write
@@ -141,7 +142,7 @@ def test_offsets_that_are_refused_name_their_topics() -> None:
 def test_input_that_may_not_be_read_is_a_problem_until_it_is_read_again() -> None:
     """Its offsets can be seen without that permission, and a worker without input has nothing to commit."""
     now = [100.0]
-    failures = LastingFailures("input can't be read", seconds=lambda: now[0])
+    failures = LastingFailures("input can't be read", "fetch_failed", seconds=lambda: now[0])
     seen = []
     for second in range(8):
         now[0] = 100.0 + second
@@ -157,3 +158,15 @@ def test_input_that_may_not_be_read_is_a_problem_until_it_is_read_again() -> Non
     assert failures.problems() == []
     failures.failed(TopicAuthorizationFailedError("sla.in"))
     assert failures.problems() == [], "it begins anew"
+
+
+def test_input_that_may_not_be_read_is_logged_once_a_minute_for_each_topic() -> None:
+    """Each fetch is refused, twice a second."""
+    now = [100.0]
+    failures = LastingFailures("input can't be read", "fetch_failed", seconds=lambda: now[0])
+    with capture_logs() as logs:
+        for half in range(240):
+            now[0] = 100.0 + half / 2
+            failures.failed(TopicAuthorizationFailedError("sla.other" if half == 60 else "sla.in"))
+    told = [(log["event"], "sla.in" in log["error"], log["left_out"]) for log in logs]
+    assert told == [("fetch_failed", True, 0), ("fetch_failed", False, 0), ("fetch_failed", True, 118)]
