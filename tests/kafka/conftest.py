@@ -4,15 +4,17 @@ import itertools
 import os
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from billed_at_once import write_policies
 from click.testing import Result
 from on_kafka import PARTITIONS, Run
-from short_lived_brokers import SHORT_LIVED, formatted
+from short_lived_brokers import SHORT_LIVED, formatted, in_memory
 from typer.testing import CliRunner
 
 from cli.doctor import kafka_checks
+from cli.embedded_kafka import broker as broker_module
 from cli.embedded_kafka import node_files
 from cli.embedded_kafka.broker import Broker, start_broker
 from cli.embedded_kafka.node_files import free_port
@@ -35,10 +37,11 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session", autouse=True)
 def short_lived_brokers() -> None:
-    """The work of starts is done once, and Java's second compiler stays away."""
+    """The work of starts is done once, Java's second compiler stays away, and data are in memory."""
     make_startup_cache()
     node_files._JVM += SHORT_LIVED
     Broker._format = formatted  # type: ignore[method-assign]
+    broker_module.tempfile = SimpleNamespace(mkdtemp=in_memory)
 
 
 @pytest.fixture(autouse=True)

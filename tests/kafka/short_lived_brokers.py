@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +14,10 @@ from tests.preloaded.session import one_at_a_time, shared_folder
 #: Java's second compiler would cost more than it saves.
 SHORT_LIVED = ("-XX:TieredStopAtLevel=1",)
 FORMAT = Broker._format
+#: What is written there waits for no disk: neither while Kafka makes topics, nor while thousands of files are removed.
+MEMORY = Path("/dev/shm")
+#: Far more than the brokers of four test processes need. Many containers have 64 MiB.
+ROOM_BYTES = 2 * 2**30
 
 
 def formatted(broker: Broker, settings: Path, log: Path, log_file: BinaryIO) -> None:
@@ -27,3 +33,9 @@ def formatted(broker: Broker, settings: Path, log: Path, log_file: BinaryIO) -> 
             coming.rename(made)
             return
     shutil.copytree(made, broker.data_dir / "data", dirs_exist_ok=True)
+
+
+def in_memory(*, prefix: str) -> str:
+    """In place of `tempfile.mkdtemp`: a directory that no disk keeps, where there is room for it."""
+    there = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM_BYTES
+    return tempfile.mkdtemp(prefix=prefix, dir=MEMORY if there else None)
