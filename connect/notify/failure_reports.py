@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from aiokafka.errors import InvalidTimestampError
+
 from streams.errors import SlaError
 from streams.kafka.cancellation import CLIENT_ENDED
 from streams.kafka.causes import explained_error
@@ -21,6 +23,11 @@ def reason_of(error: Exception | asyncio.CancelledError) -> str:
     reason = str(error) if isinstance(error, SlaError) else explained_error(error)
     if "operation on the cluster" in reason:  # Kafka's answer to producers that may not write to any topic
         reason += "; the notifier needs Write on its topic `notifications` (`sla topics acls`)"
+    if isinstance(error, InvalidTimestampError):
+        reason += (
+            "; the clock of this machine is ahead of Kafka's by more than the topic `notifications` allows: correct "
+            "it, or let the broker stamp the rows (`sla topics apply`)"
+        )
     return reason
 
 

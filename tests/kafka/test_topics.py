@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from typer.testing import CliRunner
 
 from cli.kafka_io.topic_admin import actual_topics, apply_topics, differences_of
 from cli.kafka_io.topics import topics_app
+from streams.sla.instants import HOUR
+from streams.time_source import SystemTimeSource
 from streams.topics import TopicSpec, declared
 from tests.waiting import wait
 
@@ -39,6 +42,18 @@ def test_apply_makes_every_topic_as_declared_and_then_nothing(broker: str, prefi
     assert [differences_of(spec, actual.get(spec.name)) for spec in specs] == [[]] * len(specs)
     second = apply_topics(broker, specs)
     assert (second.created, second.altered, second.differing) == ([], [], [])
+
+
+def test_rows_of_a_notifier_whose_clock_is_hours_ahead_are_taken(broker: str, prefix: str) -> None:
+    """It sent nothing: rows are written before messages, and Kafka refuses times that are an hour ahead."""
+    spec = next(each for each in declared(f"{prefix}sla", partitions=1) if each.name.endswith(".notifications"))
+    apply_topics(broker, [spec])
+    producer, now = KafkaProducer(bootstrap_servers=broker), SystemTimeSource().now() // 1_000
+    try:
+        sent = producer.send(spec.name, key=b"k", value=b"v", timestamp_ms=now + 2 * HOUR // 1_000).get(30)
+    finally:
+        producer.close()
+    assert abs(sent.timestamp - now) < HOUR // 1_000
 
 
 def test_apply_repairs_settings_but_never_partitions(broker: str, prefix: str, admin: KafkaAdminClient) -> None:

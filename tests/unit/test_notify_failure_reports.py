@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiokafka.errors import ClusterAuthorizationFailedError
+from aiokafka.errors import ClusterAuthorizationFailedError, InvalidTimestampError
 
 from connect.notify.failure_reports import ReportedReason, reason_of
 from streams.errors import SlaError
@@ -28,7 +28,8 @@ def test_a_reason_is_logged_once_and_again_where_it_comes_back_later() -> None:
     assert reported.is_new("a")
 
 
-def test_what_a_producer_without_permission_to_write_is_told_names_the_topic() -> None:
+def test_what_a_producer_that_is_refused_is_told_says_what_to_do() -> None:
     assert "needs Write on its topic `notifications`" in reason_of(ClusterAuthorizationFailedError())
+    assert "the clock of this machine is ahead of Kafka's" in reason_of(InvalidTimestampError())
     assert reason_of(SlaError("there is no topic x")) == "there is no topic x"
     assert reason_of(asyncio.CancelledError()) == CLIENT_ENDED
