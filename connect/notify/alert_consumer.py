@@ -45,13 +45,11 @@ PARKED_RETENTION = 90 * DAY
 #: How long requests in flight may take to end when partitions are revoked.
 SHUTDOWN_S = 5.0
 
-
 _Reads = Mapping[TopicPartition, Sequence[Read]]
 
 
 class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
-    """One membership in the destination's consumer group. `on_ready` is called whenever its partitions are loaded, with
-    what is wrong with them, or None."""
+    """One membership in its group. `on_ready` is called whenever partitions are loaded, with what is wrong, or None."""
 
     def __init__(
         self,
@@ -91,6 +89,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._on_ready = on_ready
         self._earliest = earliest
         self._rebalances = 0
+        self._moving = False
         self._lock = asyncio.Lock()
         self._loading = PartitionLoading()
         self._measured_at = 0.0
@@ -112,8 +111,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 rebalances = self._rebalances
                 async with self._lock:
                     if rebalances == self._rebalances:
-                        now = self._clock.now()
-                        await begin_anew(self._positions, self._kafka, self._orderings, now, self._log)
+                        await begin_anew(self._positions, self._kafka, self._orderings, self._clock.now(), self._log)
             self._pause_or_resume()
             await self._housekeeping()
             most = min(max(self._delivery.capacity, 1), _MOST_RECORDS)
@@ -165,6 +163,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Returns when no request for them is in flight, so another process may own them."""
+        self._moving |= bool(list(revoked))
         await self._loading.stop()
         async with self._lock:
             self._rebalances += 1
@@ -175,23 +174,32 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Begin to restore the stored pages."""
+        self._moving = False
         self._rebalances += 1
         partitions = list(assigned)
         self._kafka.consumer.pause(*partitions)  # nothing is fetched until it is known where to begin
         await self._loading.begin(lambda: self._load(partitions))
+
+    async def read_back(self) -> None:
+        """As after a rebalance. It stays a member: else others take over what only this one knows."""
+        await self.on_partitions_revoked(())
+        if not self._moving:
+            await self.on_partitions_assigned(self._kafka.consumer.assignment())
 
     async def _load(self, assigned: Sequence[TopicPartition]) -> None:
         async with self._lock:
             await self._restore(assigned)
 
     async def _restore(self, assigned: Sequence[TopicPartition]) -> None:
-        # A member that joined its group without a topic asks for it again after minutes only. Its worker, which joins
-        # anew, asks within seconds.
+        # A member that joined its group without a topic asks for it after minutes only, its worker within seconds.
         if (deleted := self._kafka.deleted_topic()) is not None:
             raise no_topic(deleted)
         rows = self._kafka.topic(TOPIC)
         of_events = [each for each in assigned if each.topic != rows]
-        self._positions.resumed(await self._kafka.start_new_partitions(of_events, earliest=self._earliest))
+        committed = await self._kafka.start_new_partitions(of_events, earliest=self._earliest)
+        self._positions.resumed(committed)
+        for where, offset in committed.offsets.items():  # `read_back` has read on from there
+            self._kafka.consumer.seek(where, offset)
         others: dict[str, int] = defaultdict(int)
         await self._retained.begin(self._kafka.member.owner)
         stored = await self._rows.load([each.partition for each in assigned if each.topic == rows])

@@ -21,7 +21,7 @@ from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import StateRow
 from connect.notify.read_positions import ReadPositions
 from connect.notify.read_records import ReadRecords
-from connect.notify.retained_pages import MADE_ANEW, RetainedPages
+from connect.notify.retained_pages import RetainedPages
 from connect.notify.routing.loaded import RoutingInForce
 from connect.notify.routing.recorded import PARTITION
 from connect.notify.row_feed import RowFeed
@@ -136,14 +136,15 @@ class DestinationWorker:
         self.positions.same_topics(self._clock.now())
 
     def rows_made_anew(self, topic_id: bytes) -> None:
-        """The topic of rows has another id. A worker that has not read that one connects anew, and writes what it has
-        in memory again."""
+        """The topic of rows has another id. A worker that has not read that one writes what it has in memory again."""
         if self._retained.topic_id != topic_id:
             self._rows_lost.set()
 
-    async def _until_rows_are_lost(self) -> None:
-        await self._rows_lost.wait()
-        raise SlaError(MADE_ANEW)
+    async def _restore_lost_rows(self, consumer: AlertConsumer) -> None:
+        while True:
+            await self._rows_lost.wait()
+            self._rows_lost.clear()
+            await consumer.read_back()
 
     async def _run_once(self) -> None:
         """One connection to Kafka, from joining the group until it fails. What was read but not committed by then is
@@ -165,7 +166,7 @@ class DestinationWorker:
         try:
             await kafka.start(consumer)
             self._kafka = kafka
-            works = (delivery.run(), consumer.run(), self._until_rows_are_lost())
+            works = (delivery.run(), consumer.run(), self._restore_lost_rows(consumer))
             tasks = [asyncio.create_task(work) for work in works]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

@@ -67,8 +67,6 @@ class World:
         self.most = random.choice([1, 2, 2, 3])
         if profile in {"zombie", "cut"}:
             self.most = max(self.most, 2)
-        elif profile == "rows-anew":  # what another notifier takes over in that moment is lost
-            self.most = 1
         self.notifiers: list[Notifier] = []
         self._profile = profile
         self._healed = False
