@@ -21,6 +21,8 @@ DELETED = "deleted by Kafka before it was read"
 #: Both topics of a group were made anew, and no member that had known them had the partition (docs/notifications.md,
 #: Topics that are made anew).
 BEGAN_AS_NEW = "before its group began as a new one"
+#: Both topics were made anew, one after the other, and alerts of the first are read again.
+CLOSING_DELETED = "its closing was deleted before its alerts were read again"
 _SEVERITIES = ["P1", "P2", "P3"]
 
 
@@ -173,6 +175,14 @@ class Histories:
         for partition, log in self._broker.logs_of(topic).items():
             read = min(self._read_up_to(TopicPartition(topic, partition)), default=0)
             self._lose([each for each in log.records if each.offset >= read], DELETED)
+            alerts = TopicPartition(ALERTS, partition)
+            if (
+                topic == INCIDENTS
+                and alerts in self._broker.logs
+                and alerts in {each for each, _ in self._broker.deleted}
+            ):
+                read_again = {each.key for each in self._broker.logs[alerts].records}
+                self._lose([each for each in log.records if each.key in read_again], CLOSING_DELETED)
         self._broker.make_anew(topic, after_s)
 
     def begun_as_new(self, partitions: Collection[TopicPartition]) -> None:
