@@ -148,6 +148,9 @@ class ReadPositions:
 
     def went_on(self, left: Mapping[TopicPartition, int]) -> None:
         """Reading goes on at the places, except for those that are left."""
+        for where in [each for each in self._at_look if each.topic in self._anew or each in self._of_other]:
+            self._at_look[where] = self._at_look_before[where] = 0  # what was applied before is of another topic
+            self._applied.pop(where, None)
         self._of_other = {
             where: _Before(
                 self.same_until(where),

@@ -1,4 +1,4 @@
-"""A topic of alerts that was made anew, and read by another notifier before this one learned of it."""
+"""Topics that were made anew: read by another notifier before this one learned of it, or one after the other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from notify_bench import play
 from notify_desk import ALERTS, INCIDENTS, Desk
 
 from connect.notify.commit_texts import CommitText, commit_text
+from connect.notify.read_positions import ReadPositions
 from tests.page_triggers import event, value_of
 
 
@@ -30,3 +31,19 @@ def test_what_another_notifier_has_read_of_a_new_topic_is_not_read_again() -> No
         assert desk.bench.delivery.open_pages == 1
 
     play(scenario)
+
+
+def test_closings_that_are_read_again_with_alerts_are_not_sought_at_an_offset_of_their_topic_before() -> None:
+    """That one was committed: closings before it were skipped, and their pages were open for ever."""
+    positions = ReadPositions()
+    for where in (ALERTS, INCIDENTS):
+        positions.read(where, 0, 7)
+        positions.applied({where: 8})
+    for _ in range(2):
+        positions.same_topics(0)
+    positions.made_anew("sla.incidents", b"4")
+    positions.went_on({})
+    for _ in range(2):
+        positions.same_topics(1)
+    positions.made_anew("sla.alerts", b"5")
+    assert positions.places([ALERTS, INCIDENTS], ALERTS.topic, INCIDENTS.topic) == {ALERTS: 0, INCIDENTS: 0}
