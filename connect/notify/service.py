@@ -28,6 +28,7 @@ from connect.notify.topic_ids import TopicIds
 from streams.background_tasks import end_within, until_one_ends
 from streams.config_files.reload import ConfigReload, ask_on_hangup
 from streams.kafka.topic_shape import TopicShape
+from streams.open_files import raise_limit
 from streams.schema_registry.client import RegistryClient
 from streams.schema_registry.schema_source import BackgroundSchemas
 from streams.serde.codec import Codec
@@ -62,6 +63,7 @@ async def serve(
     Raises RoutingError, SettingsError, OSError when it can't start.
     """
     log = structlog.get_logger("connect.notify")
+    raise_limit()  # each destination has connections of its own
     loader = RoutingLoader(settings.routes, os.environ)
     loaded = loader.load()
     metrics, time = NotifyMetrics(), clock or SystemTimeSource()
