@@ -178,6 +178,34 @@ def test_routes_of_another_notifier_that_follow_before_kafka_answers_stay_in_for
     play(scenario)
 
 
+def test_routes_that_kafka_has_taken_behind_those_of_another_notifier_are_not_in_force() -> None:
+    """They are recorded again first."""
+
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        log.clock.at += 1_000_000
+        write = type(notifier.made[0]).record
+        routes = notifier.load(TO_C).routing.routes
+        numbers = list[int]()
+
+        async def record(self: object, rows: object) -> None:
+            if not numbers:
+                log.write([recorded_row(RecordedRoutes(recorded_key(2, "x"), routes, "x", {0: 700}, 2, number=2))])
+            await write(self, rows)  # type: ignore[arg-type]
+            numbers.append(log.kept()[-1].number)
+            log.clock.at += 1_000_000
+
+        for each in notifier.made:
+            each.record = record.__get__(each)  # type: ignore[attr-defined]
+        notifier.workers.use(notifier.load(TO_B))
+        await in_force(notifier, TO_B)
+        assert numbers == [2, 3]
+        assert notifier.routes(900, at=LATE) == after_a_start(log) == {"b": None}
+        await notifier.stop()
+
+    play(scenario)
+
+
 def test_rows_of_releases_before_count_wherever_they_are() -> None:
     async def scenario(log: Log) -> None:
         notifier = await started(log, TO_A)
@@ -211,6 +239,60 @@ def test_a_row_that_kafka_has_taken_and_nobody_reads_is_recorded_again_after_a_w
         recording.rows_made_anew()  # what waits to be read is of the topic before
         assert [await recording.begin(loaded), await recording.begin(loaded)] == [None, None]
         assert len(log.rows) == 4
+        await notifier.stop()
+
+    play(scenario)
+
+
+def test_rows_that_are_read_again_are_not_taken_for_late_ones() -> None:
+    """As after a lost connection, or where a topic made anew has them again. The next recording would delete them."""
+
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        log.clock.at += 1_000_000
+        notifier.workers.use(notifier.load(TO_B))
+        await in_force(notifier, TO_B)
+        for row in tuple(log.rows):
+            notifier.workers.routes_row(row.key, row.value)
+        assert notifier.routes(500, at=LATE) == {"b": None}
+        log.clock.at += 1_000_000
+        notifier.workers.use(notifier.load(TO_C))
+        await in_force(notifier, TO_C)
+        assert [each.number for each in log.kept()] == [1, 2, 3]
+        await notifier.stop()
+
+    play(scenario)
+
+
+def test_routes_that_were_surely_not_recorded_leave_those_that_may_be() -> None:
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        await give_up(log, notifier, TO_B)
+        log.away, loaded = True, notifier.load(TO_C)
+        notifier.workers.use(loaded)
+        await until(lambda: (found := notifier.workers._exchange) is not None and found.own is loaded)
+        await until(lambda: notifier.workers.waits_for != ())
+        assert notifier.routes(150, at=LATE) == {"a": None, "b": None}
+        log.away = False
+        log.land()
+        await in_force(notifier, TO_C)
+        assert notifier.routes(600, at=LATE) == after_a_start(log) == {"c": None}
+        await notifier.stop()
+
+    play(scenario)
+
+
+def test_routes_of_another_notifier_of_the_topic_of_alerts_before_do_not_hold_for_the_one_made_anew() -> None:
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_A)
+        log.away = True
+        notifier.workers.alerts_made_anew()
+        await until(lambda: notifier.workers._exchange is not None)
+        log.away = False
+        routes = notifier.load(TO_C).routing.routes
+        log.write([recorded_row(RecordedRoutes(recorded_key(2, "x"), routes, "x", {0: 700}, 2, number=2))])
+        await until(lambda: notifier.workers._exchange is None)
+        assert [(dict(each.begins), each.routes) for each in log.kept()] == [({}, routes)]
         await notifier.stop()
 
     play(scenario)
