@@ -174,9 +174,8 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Begin to restore the stored pages."""
-        self._moving = False
+        self._moving, partitions = False, list(assigned)
         self._rebalances += 1
-        partitions = list(assigned)
         self._kafka.consumer.pause(*partitions)  # nothing is fetched until it is known where to begin
         await self._loading.begin(lambda: self._load(partitions))
 
@@ -209,6 +208,7 @@ class AlertConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             first += [StateRow(key, value) for key, value in found.redacted.items()]
             first += [probe_row(self._name)] if self._check_writes else []
             await self._kafka.write(partition, [*first, *self._delivery.load(partition, found.pages())])
+            self._retained.written(partition)
             self._delivery.rows_written()
             await self._retry(partition, found)
             for name, keys in found.others.items():

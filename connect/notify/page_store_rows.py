@@ -225,12 +225,14 @@ class StoredPages:
         """Rows of releases before, without the summary that they have."""
         self.owners: set[str] = set()
         """Who has written the rows that count, as far as they say it."""
+        self.ended: dict[str, str | None] = {}
+        """Who has deleted the row of a page last, by incident."""
         self.stale: dict[bytes, bytes | None] = {}
         """Keys whose last row doesn't count, with the value of the last one that does."""
         self.unreadable = 0
 
-    def read(self, key: bytes | None, value: bytes | None) -> None:
-        """One row, in the order of the log."""
+    def read(self, key: bytes | None, value: bytes | None, owner: str | None = None) -> None:
+        """One row, in the order of the log, and who it says has written it."""
         found = read_key(key)
         if found is None or key is None:
             self.unreadable += 1
@@ -239,10 +241,13 @@ class StoredPages:
             self._other(found, value)
             return
         self.redacted.pop(key, None)
+        if owner is not None:
+            self.owners.add(owner)
         try:
             if found.kind == "page":
                 if value is None:
                     self._open.pop(found.rest, None)
+                    self.ended[found.rest] = owner
                 else:
                     self._open[found.rest] = _page(found.rest, _object(value))
             elif found.kind == "parked":

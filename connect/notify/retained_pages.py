@@ -21,10 +21,10 @@ _MOST_UNANSWERED = 5
 
 
 class _Retained(NamedTuple):
-    """The pages of a partition, the topic that has their rows, and who wrote them last."""
+    """The pages of a partition, the topic that has their rows, and the owners of this process that wrote some since."""
 
     topic_id: bytes
-    owner: str
+    owners: frozenset[str]
     pages: Sequence[Page]
 
 
@@ -62,7 +62,10 @@ class RetainedPages:
     def keep(self, pages: Mapping[int, Sequence[Page]]) -> None:
         """What is in memory is about to be forgotten; by partition."""
         for partition, found in pages.items():
-            self._pages[partition] = _Retained(self.topic_id, self._owner, found)
+            before, topic_id, owners = self._pages.get(partition), self.topic_id, frozenset({self._owner})
+            if before is not None and before.topic_id not in {b"", topic_id}:  # not all are written again yet
+                topic_id, owners = before.topic_id, owners | before.owners
+            self._pages[partition] = _Retained(topic_id, owners, found)
 
     def restore(self, partition: int, stored: StoredPages) -> list[StateRow]:
         """Add what another topic had to what was read back, and return the rows of it. Rows may have been written to
@@ -73,10 +76,12 @@ class RetainedPages:
             return []
         known = {page.incident: page for page in stored.pages()}
         pages = {page.incident: page for page in before.pages}
-        if stored.owners <= {before.owner}:
+        if stored.owners <= before.owners:
             pages |= {incident: Page(incident) for incident in known if incident not in pages}
         else:
-            pages = {incident: page for incident, page in pages.items() if incident not in known}
+            mine = {None, *before.owners}
+            over = known.keys() | {incident for incident, owner in stored.ended.items() if owner not in mine}
+            pages = {incident: page for incident, page in pages.items() if incident not in over}
         written = [list(changes(self._destination, known.get(incident), each)) for incident, each in pages.items()]
         rows = [row for each in written for row in each]
         for row in rows:
@@ -86,6 +91,10 @@ class RetainedPages:
             "rows_written_again", destination=self._destination, partition=partition, pages=count, reason=MADE_ANEW
         )
         return rows
+
+    def written(self, partition: int) -> None:
+        """What `restore` returned is in the topic."""
+        self._pages.pop(partition, None)
 
     def loaded(self) -> None:
         """All partitions are in memory again."""

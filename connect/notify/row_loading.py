@@ -56,15 +56,14 @@ class _Load:
         self.pages = {each: StoredPages(self.destination) for each in self.partitions}
 
     def take(self, partition: int, record: Any) -> None:
-        pages = self.pages[partition]
+        pages, owner = self.pages[partition], None
         if self._is_own(record):
             if not self._counts(partition, record):
                 pages.stale[record.key] = None
                 return
             pages.stale.pop(record.key, None)
-            if (owner := owner_in(record.headers)) is not None:
-                pages.owners.add(owner)
-        pages.read(record.key, record.value)
+            owner = owner_in(record.headers)
+        pages.read(record.key, record.value, owner)
         self._on_row(partition, record.key, record.value)
 
     def take_again(self, partition: int, record: Any) -> None:

@@ -169,8 +169,7 @@ class FakeKafka:
         return {each: (self.bench.store.kept(each, name), len(self.logs[ROWS])) for each in partitions}
 
     async def start_new_partitions(self, partitions: Iterable[TopicPartition], **_: bool) -> Committed:
-        for where in partitions:
-            self.at[where] = self.committed_at.get(where, 0)
+        self.at |= {where: 0 for where in partitions if where not in self.committed_at}
         return Committed(dict(self.texts), dict(self.ids), dict(self.committed_at))
 
 

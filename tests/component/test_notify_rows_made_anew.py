@@ -11,6 +11,7 @@ from connect.notify.message import Message
 from connect.notify.page import Page
 from connect.notify.page_store_rows import (
     StoredPages,
+    changes,
     pending_row,
 )
 from connect.notify.retained_pages import RetainedPages
@@ -80,8 +81,7 @@ def test_what_was_written_to_the_new_topic_before_it_was_noticed_hides_nothing_t
         retained.keep({0: [page]})
         await retained.begin("me later")
         for row in (pending_row("d", "inc-1", messages[1]), pending_row("d", "inc-2", messages[0])):
-            stored.read(row.key, row.value)
-        stored.owners.add(owner)
+            stored.read(row.key, row.value, owner)
         rows = retained.restore(0, stored)
         found = {each.incident: each for each in stored.pages()}
         if owner == "me":
@@ -89,6 +89,31 @@ def test_what_was_written_to_the_new_topic_before_it_was_noticed_hides_nothing_t
             assert pending_row("d", "inc-1", messages[1]) not in rows, "it is there"
         else:
             assert (rows, sorted(found)) == ([], ["inc-1", "inc-2"])
+
+    play(scenario)
+
+
+def test_what_another_notifier_has_ended_in_the_new_topic_is_not_open_again() -> None:
+    """It had the partition in between, and read what was written before the topic was noticed."""
+
+    async def scenario() -> None:
+        ids = iter([b"1", b"2"])
+
+        async def ask() -> bytes:
+            return next(ids)
+
+        theirs, mine, unknown = (Page(f"inc-{number}", open={"response/1": 1}) for number in range(3))
+        retained, stored = RetainedPages("d", ask), StoredPages("d")
+        await retained.begin("me")
+        retained.keep({0: [theirs, mine, unknown]})
+        await retained.begin("me later")
+        for page, owner in ((theirs, "another"), (mine, "me")):
+            for row in changes("d", None, page):
+                stored.read(row.key, row.value, "me")
+            for row in changes("d", page, Page(page.incident)):
+                stored.read(row.key, row.value, owner)
+        retained.restore(0, stored)
+        assert sorted(each.incident for each in stored.pages()) == ["inc-1", "inc-2"]
 
     play(scenario)
 
