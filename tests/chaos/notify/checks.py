@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from connect.notify.message import DIGEST
 from connect.notify.page import Page
 from connect.notify.route_recording import RouteRecording
-from connect.notify.routing.loaded import RoutingInForce
+from connect.notify.routing.loaded import LEARNED_WITHIN_MS, RoutingInForce
 from connect.notify.routing.recorded import PARTITION, RecordedRoutes, is_recorded
 
 from . import routes
+from .broker import BASE_MS
 from .incidents import ROWS, Alert, Incident
+from .partition_log import Record
 from .receivers import Receipt, Receiver
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 #: A message that a notifier sends that had the partition no more can't be fenced (docs/notifications.md, Limits).
 SENT_LATE = "sent by a former owner"
 PARKED = "parked"
+#: In between others went by the routes before, and who starts later goes by the new ones alone (ADR 34, Consequences).
+ROUTES_LATE = "its routes were recorded late"
 _SKEW_MS = 1_000
 """Clocks of machines differ by less."""
 
@@ -105,6 +109,7 @@ class Checks:
     def _look_for_what_nobody_got(self, when: str) -> None:
         """By whatever file an alert goes. What waits for a destination that was removed waits on."""
         taken = {id_ for each in self._world.receivers.values() for id_ in _taken(each)}
+        late = self._routes_late()
         for incident in self._world.histories.incidents.values():
             led = {name for each in self._world.routes_used
                    for name in routes.destinations_of(each, incident.severity)}  # fmt: skip
@@ -113,7 +118,15 @@ class Checks:
             for clock, last in incident.open.items():
                 parked = any(self._was_parked(name, incident) for name in routes.ALL)
                 if last not in taken and not incident.superseded(clock) and not parked:
-                    self.add("sent to nobody", when, f"{incident.name} {clock}", last)
+                    at = next(BASE_MS + each.at * 1_000 for each in incident.alerts if each.id == last)
+                    known = ROUTES_LATE if any(made <= at <= landed for made, landed in late) else ""
+                    self.add("sent to nobody", when, f"{incident.name} {clock}", last, known)
+
+    def _routes_late(self) -> Sequence[tuple[int, int]]:
+        """When rows of routes were made and landed, of those that count and took longer than others may not know."""
+        landed = {record.offset: record.timestamp + _SKEW_MS for record in self._route_rows()}
+        made = ((found.at - _SKEW_MS, landed[offset]) for offset, found in self._recorded())
+        return [each for each in made if each[1] - each[0] > LEARNED_WITHIN_MS]
 
     def _look_at_parked(self, when: str) -> None:
         """A message stays parked until somebody handles it, or it is taken after all."""
@@ -128,7 +141,7 @@ class Checks:
     def look_at_routes(self, when: str) -> None:
         """All go by those that a start would read. No file of before is in force in place of a newer one: of a notifier
         that runs, or one that has been in force."""
-        if not (recorded := self._recorded()):
+        if not (recorded := [each for _, each in self._recorded()]):
             return
         last = recorded[-1]
         where = f"{last.digest} of {last.at}"
@@ -141,14 +154,18 @@ class Checks:
             if notifier.wished != last.routes and notifier.wished_ms > last.at + _SKEW_MS:
                 self.add("newer file not in force", when, where, f"{notifier.number} of {notifier.wished_ms}")
 
-    def _recorded(self) -> Sequence[RecordedRoutes]:
-        """As a start reads them."""
-        recording = RouteRecording(lambda: (), RoutingInForce(routes.loaded("one", digests=False).routing), None)
+    def _route_rows(self) -> Sequence[Record]:
         log = self._world.broker.logs_of(ROWS).get(PARTITION)
-        for each in () if log is None else log.records:
-            if is_recorded(each.key):
-                recording.read(each.key or b"", each.value)
-        return recording.recorded
+        return [each for each in (() if log is None else log.records) if is_recorded(each.key)]
+
+    def _recorded(self) -> Sequence[tuple[int, RecordedRoutes]]:
+        """As a start reads them, each with its offset."""
+        recording = RouteRecording(lambda: (), RoutingInForce(routes.loaded("one", digests=False).routing), None)
+        offsets = dict[bytes, int]()
+        for each in self._route_rows():
+            if (found := recording.read(each.key or b"", each.value)) is not None:
+                offsets[found.key] = each.offset
+        return [(offsets[each.key], each) for each in recording.recorded]
 
     def look_at_restart(
         self, before: Mapping[PageKey, Page], after: Mapping[PageKey, Page], sent: Mapping[str, int]
