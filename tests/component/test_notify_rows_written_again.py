@@ -10,7 +10,9 @@ from aiokafka.errors import KafkaTimeoutError
 from notify_bench import MemoryStore, play
 from notify_desk import ALERTS, INCIDENTS, Desk
 
-from connect.notify.page_store_rows import StateRow
+from connect.notify.message import Message
+from connect.notify.page import Page
+from connect.notify.page_store_rows import StateRow, StoredPages, pending_row
 from connect.notify.retained_pages import RetainedPages
 from tests.page_triggers import event, value_of
 
@@ -62,6 +64,36 @@ def test_a_load_that_ends_while_pages_are_written_again_loses_none(fails: bool) 
         desk.kafka.put(INCIDENTS, value_of(event("closed", "inc-0", "c0")), at=9)
         await desk.until(lambda: desk.kafka.committed_at.get(INCIDENTS) == 1 and desk.bench.delivery.pending == 0)
         assert (len(desk.heard), store.left()) == (2, [])
+
+    play(scenario)
+
+
+def test_what_a_load_that_ended_early_has_written_hides_nothing_that_waits() -> None:
+    """Some of its rows landed: they are of this process too."""
+
+    async def scenario() -> None:
+        ids = iter([b"1", b"2", b"2"])
+
+        async def ask() -> bytes:
+            return next(ids)
+
+        messages = [
+            Message(f"e{number}", "trigger", "response/1", {"id": f"e{number}", "data": {}}, number, 1, 1)
+            for number in range(3)
+        ]
+        page = Page("inc-0", open={"response/1": 1}, pending=tuple(messages))
+        retained, stored = RetainedPages("d", ask), StoredPages("d")
+        for owner in ("me", "me later"):
+            await retained.begin(owner)
+            retained.keep({0: [page]})
+        await retained.begin("me at last")
+        for owner, message in (("me", messages[1]), ("me later", messages[2])):
+            row = pending_row("d", "inc-0", message)
+            stored.read(row.key, row.value, owner)
+        retained.restore(0, stored)
+        assert list(stored.pages()) == [page]
+        retained.written(0)
+        assert retained.restore(0, StoredPages("d")) == []
 
     play(scenario)
 
