@@ -269,16 +269,17 @@ class DestinationWorkers:
         added = [name for name in after if name not in routed]
         removed = [name for name in self._running if name not in after]
         self._routing.use(loaded.routing, ends, own=exchange.own.routing)
+        # Before what is removed ends: others may be in force by then.
+        self._in_force, exchange.begins = loaded, False
+        self._begins = self._begins and self._wanted is not exchange.own
         for name in removed:
             if any((left := self._metrics.left(name)).values()):
                 self._log.warning(
                     "destination_removed", absent=name, **left, consequence="they wait until it comes back"
                 )
         await self._stop(removed)
-        self._in_force = loaded
-        self._begins = self._begins and self._wanted is not exchange.own
         self._metrics.routing_of_another(self.of_another is not None)
-        self._log.info("routing_in_force", digest=self.digest, added=added, changed=exchange.changed, removed=removed)
+        self._log.info("routing_in_force", digest=loaded.digest, added=added, changed=exchange.changed, removed=removed)
         return True
 
     async def _all_begun(self, exchange: _Exchange, new: Sequence[str]) -> bool:

@@ -296,3 +296,34 @@ def test_routes_of_another_notifier_of_the_topic_of_alerts_before_do_not_hold_fo
         await notifier.stop()
 
     play(scenario)
+
+
+def test_routes_of_another_notifier_that_come_while_a_removed_destination_ends_are_known_to_be_in_force() -> None:
+    """They were taken for this notifier's own, and when those came again it went on by the others."""
+
+    async def scenario(log: Log) -> None:
+        notifier = await started(log, TO_C)
+        stops, may_end = asyncio.Event(), asyncio.Event()
+
+        async def end(names: list[str]) -> None:
+            if names:
+                stops.set()
+                await may_end.wait()
+
+        notifier.workers._stop = end  # type: ignore[assignment, method-assign]
+        own = DESTINATIONS + "routes: [{to: a, match: {severity: [P1]}}, {to: [a, b]}]\n"
+        loaded, others = notifier.load(own), notifier.load(TO_B).routing.routes
+        notifier.workers.use(loaded)
+        await stops.wait()
+        log.write([recorded_row(RecordedRoutes(recorded_key(2, "x"), others, "x", {0: 700}, 2, number=3))])
+        may_end.set()
+        await until(lambda: notifier.workers._exchange is None)
+        assert (notifier.workers.digest, notifier.outdated()) == ("x", 1)
+        assert notifier.workers.of_another == "x"
+        again = RecordedRoutes(recorded_key(3, loaded.digest), loaded.routing.routes, loaded.digest, {0: 800}, 3)
+        log.write([recorded_row(again._replace(number=4))])
+        assert notifier.routes(900, at=LATE) == {"a": None}
+        assert (notifier.workers.digest, notifier.outdated()) == (loaded.digest, 0)
+        await notifier.stop()
+
+    play(scenario)
