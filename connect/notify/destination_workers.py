@@ -160,8 +160,8 @@ class DestinationWorkers:
         as anybody knows. Nothing else that this one has begun can count any more."""
         exchange, own = self._exchange, self._routing.own
         if exchange is not None and exchange.begins and recorded.routes == exchange.own.routing.routes:
-            exchange.begins, own = False, exchange.own.routing
-            self._begins = self._begins and self._wanted is not exchange.own
+            own = exchange.own.routing
+            self._came_into_force(exchange)
         if recorded.routes == self._in_force.routing.routes:
             self._routing.not_begun()
             return
@@ -240,6 +240,11 @@ class DestinationWorkers:
             return exchange.own
         return exchange.own.with_routes(self._in_force.routing.routes, self._in_force.digest)
 
+    def _came_into_force(self, exchange: _Exchange) -> None:
+        """Its routing has not to be put in force any more."""
+        exchange.begins = False
+        self._begins = self._begins and self._wanted is not exchange.own
+
     def _all_joined(self, exchange: _Exchange) -> bool:
         """Whether the destinations that alerts are led to for the first time have joined; after a start the others
         too, unless that takes long: they know whether other notifiers run."""
@@ -270,8 +275,8 @@ class DestinationWorkers:
         removed = [name for name in self._running if name not in after]
         self._routing.use(loaded.routing, ends, own=exchange.own.routing)
         # Before what is removed ends: others may be in force by then.
-        self._in_force, exchange.begins = loaded, False
-        self._begins = self._begins and self._wanted is not exchange.own
+        self._in_force = loaded
+        self._came_into_force(exchange)
         for name in removed:
             if any((left := self._metrics.left(name)).values()):
                 self._log.warning(
