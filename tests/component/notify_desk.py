@@ -13,6 +13,7 @@ from notify_bench import Bench, MemoryStore, destination
 from connect.notify.alert_consumer import AlertConsumer
 from connect.notify.destinations.kind import Destination
 from connect.notify.incident_summaries import IncidentSummaries
+from connect.notify.message import Message
 from connect.notify.page import Page
 from connect.notify.page_store import PageStore
 from connect.notify.page_store_rows import Parked, StateRow, StoredPages
@@ -253,3 +254,12 @@ class Desk:
 def parked_at(at: int, id_: str, to: str = "d") -> Parked:
     page = Page("inc-1").apply(trigger("breached", id_=id_), destination("pagerduty"), 0, busy=False)
     return Parked(to, "inc-1", page.head, "HTTP 400", at)
+
+
+def waiting_page(incident: str) -> Page:
+    """A page of which three messages wait."""
+    waiting = (
+        Message(f"e{number}", "trigger", "response/1", {"id": f"e{number}", "data": {}}, number, 1, 1)
+        for number in range(3)
+    )
+    return Page(incident, open={"response/1": 1}, pending=tuple(waiting))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 from notify_bench import play
-from notify_desk import ALERTS, INCIDENTS, Desk
+from notify_desk import ALERTS, INCIDENTS, Desk, waiting_page
 from structlog.testing import capture_logs
 
-from connect.notify.message import Message
 from connect.notify.page import Page
 from connect.notify.page_store_rows import (
     StoredPages,
@@ -71,11 +70,8 @@ def test_what_was_written_to_the_new_topic_before_it_was_noticed_hides_nothing_t
         async def ask() -> bytes:
             return next(ids)
 
-        messages = [
-            Message(f"e{number}", "trigger", "response/1", {"id": f"e{number}", "data": {}}, number, 1, 1)
-            for number in range(3)
-        ]
-        page = Page("inc-1", open={"response/1": 1}, pending=tuple(messages))
+        page = waiting_page("inc-1")
+        messages = page.pending
         retained, stored = RetainedPages("d", ask), StoredPages("d")
         await retained.begin("me")
         retained.keep({0: [page]})

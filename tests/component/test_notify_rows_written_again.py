@@ -8,10 +8,8 @@ from collections.abc import Iterable
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 from notify_bench import MemoryStore, play
-from notify_desk import ALERTS, INCIDENTS, Desk
+from notify_desk import ALERTS, INCIDENTS, Desk, waiting_page
 
-from connect.notify.message import Message
-from connect.notify.page import Page
 from connect.notify.page_store_rows import StateRow, StoredPages, pending_row
 from connect.notify.retained_pages import RetainedPages
 from tests.page_triggers import event, value_of
@@ -77,11 +75,8 @@ def test_what_a_load_that_ended_early_has_written_hides_nothing_that_waits() -> 
         async def ask() -> bytes:
             return next(ids)
 
-        messages = [
-            Message(f"e{number}", "trigger", "response/1", {"id": f"e{number}", "data": {}}, number, 1, 1)
-            for number in range(3)
-        ]
-        page = Page("inc-0", open={"response/1": 1}, pending=tuple(messages))
+        page = waiting_page("inc-0")
+        messages = page.pending
         retained, stored = RetainedPages("d", ask), StoredPages("d")
         for owner in ("me", "me later"):
             await retained.begin(owner)
